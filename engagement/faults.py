@@ -1,0 +1,49 @@
+"""Named crash points for the fault tests: `FAULT=stream.claimed:kill` ends the process there, as a power cut would.
+
+Without the setting a point is one dictionary look-up. `FAULT_ONCE=<file>` makes a point fire only while that file exists,
+and removes it first, so that the process started again passes.
+"""
+
+import os
+import signal
+from pathlib import Path
+from typing import Final
+
+POINTS: Final = (
+    "door.decoded",
+    "door.before_commit",
+    "door.after_commit",
+    "stream.attempts_committed",
+    "stream.locked",
+    "stream.claimed",
+    "stream.identified",
+    "stream.stored",
+    "stream.observed",
+    "stream.folded",
+    "stream.before_commit",
+    "stream.after_commit",
+    "link.locked",
+    "link.before_commit",
+    "recut.before_commit",
+    "sweep.before_commit",
+)
+_name, _, _action = os.environ.get("FAULT", "").partition(":")
+_once = os.environ.get("FAULT_ONCE")
+
+
+class InjectedFault(Exception):
+    """Raised at a point whose action is `raise`."""
+
+
+def point(name: str) -> None:
+    """Die here if the environment asks for it."""
+    if name != _name:
+        return
+    if _once:
+        try:
+            Path(_once).unlink()
+        except FileNotFoundError:
+            return
+    if _action == "raise":
+        raise InjectedFault(name)
+    os.kill(os.getpid(), signal.SIGKILL if _action == "kill" else signal.SIGSEGV)

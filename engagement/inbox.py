@@ -40,7 +40,7 @@ class Row(msgspec.Struct, array_like=True, frozen=True):
     shopper: str | None
     skew_us: int
     records: bytes
-    extras: list[msgspec.Raw | str]
+    extras: list[str | tuple[str, str | None]]  # a zone's key, or (name, properties as JSON text)
     rejected: list[tuple[int, str, str]]  # (index in the request, event id or "", reason)
 
 
@@ -82,7 +82,7 @@ def transition(*, event_id: bytes, at_us: int, direction: int, extra: int) -> by
 
 
 def custom(*, event_id: bytes, at_us: int, extra: int) -> bytes:
-    """`extra` indexes `{"name", "properties"}` in extras."""
+    """`extra` indexes `(name, properties as JSON text or None)` in extras."""
     return _pack_record(event_id, at_us, b"", CUSTOM, 0, NO_RSSI, extra)
 
 

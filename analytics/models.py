@@ -27,7 +27,8 @@ class Stay(models.Model):
             models.CheckConstraint(condition=Q(ended__gte=F("started")), name="stay_order"),
         ]
         indexes = [
-            models.Index(fields=["zone", "started"], name="stay_by_zone"),  # reports and /api/v1/stays
+            models.Index(fields=["zone", "started"], name="stay_by_zone"),  # reports, and /api/v1/stays of a zone
+            models.Index(fields=["organisation", "started"], name="stay_by_time"),  # /api/v1/stays of all zones
             # The sweep. No column of it changes while a stay grows, so growing stays a HOT update.
             models.Index(fields=["shard"], condition=Q(closed=False), name="stay_not_closed"),
         ]

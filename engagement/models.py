@@ -358,3 +358,13 @@ class RecentEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.outcome}"
+
+
+class Heartbeat(models.Model):
+    """When a process that has no door of its own last said that it works. engagement.health writes and reads it."""
+
+    process = models.CharField(max_length=64, primary_key=True)
+    at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.process} {self.at:%Y-%m-%d %H:%M:%S}"

@@ -2,63 +2,70 @@
 
 import os
 import secrets
+import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-import environ
 from django.core.exceptions import ImproperlyConfigured
 
+from engagement import environment, postgres
+
 BASE_DIR = Path(__file__).resolve().parent.parent
-VAR = Path(os.environ.get("ATRIUM_VAR") or BASE_DIR / "var").resolve()
-env = environ.Env()
+VAR = Path(environment.text("ATRIUM_VAR") or BASE_DIR / "var").resolve()
+SHORTEST_KEY: Final = 20
+NOT_STARTED: Final = "postgres://atrium@127.0.0.1:1/atrium"  # the embedded database has not run yet; nothing listens on port 1
 
 
-def integer(name: str, default: int, low: int, high: int) -> int:
-    seen = os.environ.get(name) or str(default)
-    if not seen.isdecimal() or not low <= int(seen) <= high:
-        raise ImproperlyConfigured(f"{name} is {seen!r}. Give a whole number from {low} to {high}.")
-    return int(seen)
-
-
-def flag(name: str, default: bool) -> bool:
-    seen = (os.environ.get(name) or str(default)).lower()
-    if seen not in {"1", "true", "yes", "on", "0", "false", "no", "off"}:
-        raise ImproperlyConfigured(f"{name} is {seen!r}. Give 1 or 0.")
-    return seen in {"1", "true", "yes", "on"}
-
-
-def secret_key(debug: bool) -> str:
+def secret_key(*, debug: bool) -> str:
     """SECRET_KEY, or one made once and kept under ATRIUM_VAR where everything runs on this machine."""
-    given = os.environ.get("SECRET_KEY", "")
+    given = environment.text("SECRET_KEY")
+    if given and len(given) < SHORTEST_KEY and not debug:
+        raise ImproperlyConfigured(f"SECRET_KEY has {len(given)} characters. Give at least {SHORTEST_KEY} random ones.")
     if given:
         return given
-    if os.environ.get("DATABASE_URL") and not debug:
-        raise ImproperlyConfigured("SECRET_KEY is not set. Give a long random text; it is required with a DATABASE_URL when DEBUG is off.")
+    if environment.text("DATABASE_URL") and not debug:
+        raise ImproperlyConfigured(
+            f"SECRET_KEY is not set. Give at least {SHORTEST_KEY} random characters; it is required with a DATABASE_URL when DEBUG is off."
+        )
     kept = VAR / "secret_key"
     if not kept.exists():
         VAR.mkdir(parents=True, exist_ok=True)
-        kept.touch(mode=0o600)
-        kept.write_text(secrets.token_urlsafe(48))
+        handle, fresh = tempfile.mkstemp(dir=VAR)  # readable by its owner alone
+        with os.fdopen(handle, "w") as out:
+            out.write(secrets.token_urlsafe(48))
+        try:
+            kept.hardlink_to(fresh)  # whole, and the first of several processes wins
+        except FileExistsError:
+            pass
+        finally:
+            Path(fresh).unlink()
     return kept.read_text()
 
 
-def database() -> dict[str, Any]:
-    """The database of DATABASE_URL, else the embedded one (engagement.embedded keeps its address in ATRIUM_VAR/pg.url)."""
-    url = os.environ.get("DATABASE_URL", "")
-    if not url:
-        kept = VAR / "pg.url"
-        url = kept.read_text().strip() if kept.exists() else "postgres://atrium@127.0.0.1:1/atrium"
-    if not url.startswith(("postgres://", "postgresql://")):
-        raise ImproperlyConfigured("DATABASE_URL has another form than postgres://user:password@host:port/name.")
-    return {**env.db_url_config(url), "OPTIONS": {"connect_timeout": 5}, "CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
+def databases() -> dict[str, Any]:
+    """The database of DATABASE_URL, else the embedded one (engagement.embedded keeps its address in ATRIUM_VAR/pg.url); and the readers' copy."""
+    kept = VAR / "pg.url"
+    url = environment.text("DATABASE_URL") or (kept.read_text() if kept.exists() else NOT_STARTED)
+    found = {"default": environment.database("DATABASE_URL", url)}
+    replica = environment.text("DATABASE_REPLICA_URL")
+    if replica:
+        found["replica"] = {**environment.database("DATABASE_REPLICA_URL", replica), "TEST": {"MIRROR": "default"}}
+    return found
 
 
-DEBUG = flag("DEBUG", False)
-SECRET_KEY = secret_key(DEBUG)
-HOST = os.environ.get("HOST") or "127.0.0.1"
-PORT = integer("PORT", 8000, 1, 65535)
-ALLOWED_HOSTS = [host for host in os.environ.get("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]").split(",") if host]
-DATABASES = {"default": database()}
+DEBUG = environment.flag("DEBUG", False)
+SECRET_KEY = secret_key(debug=DEBUG)
+ATRIUM_POSTGRES = environment.choice("ATRIUM_POSTGRES", "auto", postgres.CHOICES)
+ATRIUM_STREAMS = environment.integer("ATRIUM_STREAMS", 1, 1, 64)  # a shard is the least that a process can have
+HOST = environment.host("HOST", "127.0.0.1")
+PORT = environment.integer("PORT", 8000, 1, 65535)
+ALLOWED_HOSTS = [name for name in environment.text("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]").split(",") if name]
+EMBEDDED = not environment.text("DATABASE_URL")
+DATABASES = databases()
+REPORTS_DATABASE = "replica" if "replica" in DATABASES else "default"
+BROKER_URL = environment.broker("BROKER_URL")
+SLACK_WEBHOOK_URL = environment.webhook("SLACK_WEBHOOK_URL")
+vars().update(environment.mail("EMAIL_URL", str(VAR / "mail")))
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 ROOT_URLCONF = "engagement.urls"
 WSGI_APPLICATION = "engagement.wsgi.application"
@@ -67,8 +74,9 @@ TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en"
 
 INSTALLED_APPS = [
-    "unfold",
-    "django.contrib.admin",
+    "unfold.apps.BasicAppConfig",
+    "unfold.contrib.filters",
+    "engagement.admin_app.AtriumAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -91,6 +99,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "csp.middleware.CSPMiddleware",
 ]
 TEMPLATES = [
     {
@@ -111,3 +120,59 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 STATIC_URL = "/static/"
 STATIC_ROOT = VAR / "static"
+
+# The web admin. Nothing comes from another host. Its script library compiles expressions (unsafe-eval) and its theme is an inline style.
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'self'"],
+        "script-src": ["'self'", "'unsafe-eval'"],
+        "style-src": ["'self'", "'unsafe-inline'"],
+        "img-src": ["'self'", "data:"],
+        "object-src": ["'none'"],
+        "base-uri": ["'self'"],
+        "form-action": ["'self'"],
+        "frame-ancestors": ["'none'"],
+    }
+}
+LOGIN_URL = "admin:login"
+UNFOLD = {
+    "SITE_TITLE": "Atrium",
+    "SITE_HEADER": "Atrium",
+    "SITE_SUBHEADER": "engagement.site.subheader",
+    "SITE_ICON": "engagement.site.mark",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "engagement.site.mark"}],
+    "SITE_URL": None,
+    "SHOW_HISTORY": False,
+    "SHOW_VIEW_ON_SITE": False,
+    "BORDER_RADIUS": "8px",
+    "COLORS": {
+        "primary": {
+            "50": "oklch(97.5% .012 220)",
+            "100": "oklch(94.5% .025 220)",
+            "200": "oklch(89% .05 220)",
+            "300": "oklch(81% .085 220)",
+            "400": "oklch(71% .11 220)",
+            "500": "oklch(66% .11 221)",
+            "600": "oklch(46.5% .085 222)",
+            "700": "oklch(41% .075 223)",
+            "800": "oklch(36% .065 224)",
+            "900": "oklch(31% .055 225)",
+            "950": "oklch(24% .045 226)",
+        }
+    },
+    "STYLES": ["engagement.site.stylesheet"],
+    "SCRIPTS": ["engagement.site.script"],
+    "LOGIN": {"form": "engagement.site.LoginForm"},
+    "SIDEBAR": {"show_search": False, "navigation": "engagement.navigation.groups"},
+}
+
+# One line an entry, to the standard output; whoever runs the process adds the time and its name.
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"()": "engagement.logs.Line"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "stream": "ext://sys.stdout"}},
+    "root": {"handlers": ["console"], "level": environment.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"))},
+    # Refused requests are the callers' affair; the door and the API count them.
+    "loggers": {"django": {"handlers": [], "propagate": True}, "django.request": {"level": "ERROR"}},
+}

@@ -151,6 +151,18 @@ class BeaconPlacement(models.Model):
         return f"{self.beacon} in {self.zone}"
 
 
+class PlacesChange(models.Model):
+    """Places changed while events could already be there: what the stream has to judge again. Taken by deletion."""
+
+    organisation = models.ForeignKey(Organisation, on_delete=models.CASCADE)
+    since = models.DateTimeField(null=True)  # null: from the beginning of time
+    reason = models.CharField(max_length=200)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"places change {self.pk}"
+
+
 class KeyKind(models.TextChoices):
     PUBLISHABLE = "publishable", _("Publishable: the app posts events")
     SECRET = "secret", _("Secret: a server reads and manages")

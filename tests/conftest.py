@@ -9,13 +9,12 @@ from urllib.parse import quote
 import pytest
 from django.apps import AppConfig
 from django.conf import settings
-from django.contrib.auth.models import User
 from django.db import connection, connections
 from django.db.models.signals import post_migrate
 from environ import Env
 
 from engagement.embedded import Cluster
-from engagement.models import Membership, Organisation, Role
+from tests.cast import _acme, _rival, acme, acme_keys, alice, bob, charlie, north, rival, rival_keys  # noqa: F401
 
 
 @pytest.fixture(scope="session")
@@ -67,34 +66,3 @@ def database_url() -> str:
     seen = connections["default"].settings_dict
     password = f":{quote(seen['PASSWORD'], safe='')}" if seen["PASSWORD"] else ""
     return f"postgres://{seen['USER']}{password}@{seen['HOST']}:{seen['PORT']}/{seen['NAME']}"
-
-
-@pytest.fixture
-def acme(db: None) -> Organisation:
-    return Organisation.objects.create(key="acme", name="Acme Malls")
-
-
-@pytest.fixture
-def rival(db: None) -> Organisation:
-    return Organisation.objects.create(key="rival", name="Rival Retail")
-
-
-def member(name: str, organisation: Organisation, role: Role) -> User:
-    user = User.objects.create_user(name, f"{name}@example.com", "correct horse battery")
-    Membership.objects.create(user=user, organisation=organisation, role=role)
-    return user
-
-
-@pytest.fixture
-def alice(acme: Organisation) -> User:
-    return member("alice", acme, Role.OWNER)
-
-
-@pytest.fixture
-def bob(acme: Organisation) -> User:
-    return member("bob", acme, Role.ANALYST)
-
-
-@pytest.fixture
-def charlie(rival: Organisation) -> User:
-    return member("charlie", rival, Role.OWNER)

@@ -1,0 +1,155 @@
+"""Who is asking, for which organisation, and what they may do.
+
+Everybody sees through a membership or a key, and only the organisation that it names. Being a superuser opens no
+tenant: it is a right over the installation (users, memberships), and somebody who runs a server for a mall has no
+reason to read its shoppers. Who needs to look gives themselves a membership, which the mall's owners can see.
+"""
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, TypeVar
+
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.db import models
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from engagement.models import ApiKey, KeyKind, Membership, Organisation, Role
+
+Row = TypeVar("Row", bound=models.Model)
+User = AbstractBaseUser | AnonymousUser
+
+_MARKS: Final = {KeyKind.PUBLISHABLE: "atr_pub_", KeyKind.SECRET: "atr_sec_", KeyKind.IMPORT: "atr_imp_"}
+_TOKEN_LENGTH: Final = 51  # the mark's 8 and 43 for 32 random bytes
+_PREFIX_LENGTH: Final = 12
+
+
+class Action(StrEnum):
+    LOOK = "look"
+    CHANGE_PLACES = "change places"
+    MANAGE_KEYS = "manage keys"
+    REPLAY = "replay"  # send on what was set aside
+    POST_EVENTS = "post events"
+
+
+# A secret key manages places but no keys: one that could make others would outlive its own revocation.
+_MAY: Final[dict[str, frozenset[Action]]] = {
+    Role.OWNER: frozenset({Action.LOOK, Action.CHANGE_PLACES, Action.MANAGE_KEYS, Action.REPLAY}),
+    Role.ANALYST: frozenset({Action.LOOK}),
+    KeyKind.SECRET: frozenset({Action.LOOK, Action.CHANGE_PLACES, Action.REPLAY}),
+    KeyKind.PUBLISHABLE: frozenset({Action.POST_EVENTS}),
+    KeyKind.IMPORT: frozenset({Action.POST_EVENTS}),
+}
+
+# From each model of the tenants to its organisation. A model that is missing here fails a test.
+PATHS: Final = {
+    "engagement.Organisation": "pk",
+    "engagement.Membership": "organisation",
+    "engagement.Brand": "organisation",
+    "engagement.Venue": "organisation",
+    "engagement.Zone": "organisation",
+    "engagement.ZoneVersion": "zone__organisation",
+    "engagement.Beacon": "organisation",
+    "engagement.BeaconPlacement": "beacon__organisation",
+    "engagement.PlacesChange": "organisation",
+    "engagement.ApiKey": "organisation",
+    "engagement.Shopper": "organisation",
+    "engagement.Device": "organisation",
+    "engagement.ShopperDevice": "shopper__organisation",
+    "engagement.Inbox": "organisation",
+    "engagement.SetAside": "organisation",
+    "engagement.Event": "organisation",
+    "engagement.IdentityClaim": "organisation",
+    "engagement.Outcome": "organisation",
+    "engagement.RecentEvent": "organisation",
+    "analytics.Stay": "organisation",
+    "analytics.DwellMark": "zone__organisation",
+    "analytics.Transition": "organisation",
+    "analytics.Recut": "organisation",
+}
+
+# Models that belong to no tenant, and are on no tenant's page.
+MACHINE_ONLY: Final = {
+    "engagement.ShardState": "A shard mixes the shoppers of all organisations.",
+}
+
+
+@dataclass(frozen=True)
+class Principal:
+    """Who asks, already resolved to one organisation: a member or a key."""
+
+    organisation: Organisation
+    role: str  # a Role, or the KeyKind of the key
+    user: User | None = None
+    key: ApiKey | None = None
+
+    def may(self, action: Action) -> bool:
+        return action in _MAY.get(self.role, frozenset())
+
+
+def digest_of(token: str) -> bytes:
+    """What is stored of a token. Any text has one, also a text that is no token."""
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+
+
+def new_key(*, organisation: Organisation, name: str, kind: str) -> tuple[ApiKey, str]:
+    """An unsaved key and its token. The token exists nowhere else."""
+    token = _MARKS[KeyKind(kind)] + secrets.token_urlsafe(32)
+    return ApiKey(organisation=organisation, name=name, kind=kind, prefix=token[:_PREFIX_LENGTH], digest=digest_of(token)), token
+
+
+def make_key(*, organisation: Organisation, name: str, kind: str) -> str:
+    """A key of the organisation; returns its token, which is shown once. Raises IntegrityError where the name is taken."""
+    key, token = new_key(organisation=organisation, name=name, kind=kind)
+    key.save(force_insert=True)
+    return token
+
+
+def revoke(key: ApiKey) -> None:
+    """End a key. The first revocation keeps its time."""
+    ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=timezone.now())
+    key.refresh_from_db(fields=["revoked_at"])
+
+
+def find_key(token: str) -> ApiKey | None:
+    """The living key of a token, with its organisation."""
+    if len(token) != _TOKEN_LENGTH:
+        return None
+    return ApiKey.objects.select_related("organisation").filter(digest=digest_of(token), revoked_at=None).first()
+
+
+def organisations_of(user: User) -> QuerySet[Organisation]:
+    """Those that the user is a member of, by name."""
+    if not user.is_active or user.pk is None:
+        return Organisation.objects.none()
+    return Organisation.objects.filter(memberships__user=user.pk).order_by("name", "pk")
+
+
+def membership(user: User, organisation: Organisation) -> Membership | None:
+    if not user.is_active or user.pk is None:
+        return None
+    return Membership.objects.filter(user=user.pk, organisation=organisation).first()
+
+
+def may(user: User, organisation: Organisation, action: Action) -> bool:
+    member = principal_of_user(user, organisation)
+    return member is not None and member.may(action)
+
+
+def principal_of_user(user: User, organisation: Organisation) -> Principal | None:
+    """The user as a member of the organisation; None for a stranger."""
+    member = membership(user, organisation)
+    return None if member is None else Principal(organisation=organisation, role=member.role, user=user)
+
+
+def principal_of_key(token: str) -> Principal | None:
+    """The key's organisation and rights; None where the token is unknown or revoked."""
+    key = find_key(token)
+    return None if key is None else Principal(organisation=key.organisation, role=key.kind, key=key)
+
+
+def scoped(queryset: QuerySet[Row], organisation: Organisation) -> QuerySet[Row]:
+    """Only the organisation's rows. Raises KeyError for a model that no tenant may see."""
+    return queryset.filter(**{PATHS[queryset.model._meta.label]: organisation.pk})

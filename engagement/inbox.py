@@ -14,6 +14,8 @@ import numpy.typing as npt
 
 SHARDS: Final = 64  # for ever: a shopper's shard is stored with its rows
 
+OWN: Final = "atrium:"  # and a number: how a shopper whom no app has named is called outside; the door refuses it in an app's ids
+
 FIX, SIGHTING, TRANSITION, CUSTOM = 1, 2, 3, 4
 KIND_NAMES: Final = {FIX: "fix", SIGHTING: "sighting", TRANSITION: "transition", CUSTOM: "custom"}
 ENTER, EXIT = 1, 2

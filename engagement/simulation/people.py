@@ -152,7 +152,8 @@ class Population:
         if not stops or (hungry and random.random() < kind.lunch):
             stops[len(stops) // 2 : len(stops) // 2] = self._meal(random)
         if random.random() < 0.12:
-            stops.append(Errand(self.mall.place("washrooms-ground"), dwell(4, random)))
+            floor = ("ground", "upper")[stops[-1].place.floor or 0]
+            stops.append(Errand(self.mall.place(f"washrooms-{floor}"), dwell(4, random)))
         door = self.entrance[index] if random.random() < 0.85 else random.integers(len(DOORS))
         return Outing(self.people[index], hour, self.mall.place(DOORS[door]), tuple(stops))
 

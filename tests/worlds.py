@@ -24,9 +24,9 @@ BEACONS: Final = ("b1", "b2", "b3")
 DEVICES: Final = ("phone", "tablet", "watch", "kiosk")
 SHOPPERS: Final = ("ann", "bob", "cid")
 
-GRACES: Final = (0, 10, 60, 120, 900)
-# The steps from one interesting instant to another: every grace and every minimum, and a microsecond to either side.
-STEPS: Final = tuple(s * SECOND + nudge for s in (0, 10, 30, 60, 120, 300, 900) for nudge in (-1, 0, 1))
+# A world knows few durations, so that its graces, its minima and the gaps between its events often meet to the microsecond.
+PACES: Final = ((60, 120), (120, 900), (0, 60), (30, 60, 300), (10, 120))
+NUDGES: Final = (0, 0, 0, 1, -1)
 ACCURACIES: Final = (0.5, 4.0, 20.0, 20.000001, 50.0, 50.000001, 100.0)
 STRENGTHS: Final = (None, -69, -70, -71, -84, -85, -86, -94, -95, -96)
 BELIEVED: Final = (0, 60 * SECOND, -60 * SECOND, 5 * SECOND)
@@ -52,59 +52,57 @@ def search(examples: int, **more: Any) -> Callable[[Any], Any]:
     return settings(max_examples=examples * DEPTH, deadline=None, database=None, suppress_health_check=checks, **quick, **more)
 
 
-def versions(parents: tuple[str, ...], kind: str) -> st.SearchStrategy[Version]:
+def versions(parents: tuple[str, ...], pace: tuple[int, ...]) -> st.SearchStrategy[Version]:
     """Thresholds and a rectangle, or none, on a coarse grid whose points meet borders and corners exactly."""
-    corners = st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(1, 2), st.integers(1, 2))
+    corners = st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(1, 3), st.integers(1, 3))
     squares = corners.map(lambda c: rectangle(c[0] * 20, c[1] * 10, (c[0] + c[2]) * 20, (c[1] + c[3]) * 10))
     return st.builds(
         Version,
         parent=st.sampled_from(parents) if parents else st.none(),
-        exit_grace_s=st.sampled_from(GRACES if kind != "root" else (60, 120, 900)),
-        min_stay_s=st.sampled_from((0, 30, 60, 120, 300)),
+        exit_grace_s=st.sampled_from(pace),
+        min_stay_s=st.sampled_from((0, *pace)),
         max_accuracy_m=st.sampled_from((20.0, 50.0, 100.0)),
         enter_rssi=st.sampled_from((-85, -70)),
         hold_rssi=st.sampled_from((-95, -85)),
-        boundary=st.none() | squares,
+        boundary=st.one_of(squares, squares, st.none()),
     )
 
 
 @st.composite
-def instants(draw: st.DrawFn) -> list[int]:
-    """Crowded times: each is a step from some other. Some days' events lie around midnight."""
+def instants(draw: st.DrawFn, pace: tuple[int, ...]) -> list[int]:
+    """Crowded times: each is a step of the pace from some other, or from the latest. Some worlds lie around midnight."""
     made = [draw(st.sampled_from((8 * HOUR, 24 * HOUR - 30 * SECOND, 24 * HOUR)))]
-    for _ in range(draw(st.integers(2, 8))):
-        made.append(draw(st.sampled_from(made)) + draw(st.sampled_from(STEPS)))
+    for _ in range(draw(st.integers(2, 7))):
+        origin = draw(st.sampled_from((made[-1], *made)))
+        made.append(origin + draw(st.sampled_from((1, 1, *pace, *pace))) * SECOND + draw(st.sampled_from(NUDGES)))
     return made
 
 
 @st.composite
-def places(draw: st.DrawFn, times: list[int], most_changes: int = 3) -> Places:
+def places(draw: st.DrawFn, times: list[int], pace: tuple[int, ...], most_changes: int = 3) -> Places:
     """A tree of up to five zones, beacons on some of them, and changes at the very instants at which events happen."""
     names = ZONES[: draw(st.integers(2, len(ZONES)))]
-    zones = {zone: [draw(versions(names[:number], zone))] for number, zone in enumerate(names)}
+    zones = {zone: [draw(versions(names[:number], pace))] for number, zone in enumerate(names)}
     placements = {beacon: [Placement(beacon, draw(st.sampled_from(names)))] for beacon in BEACONS[: draw(st.integers(1, 3))]}
     for since in sorted(draw(st.sets(st.sampled_from(times), max_size=most_changes))):
-        for thing in draw(st.sets(st.sampled_from((*names, *placements)), max_size=3)):
+        for thing in sorted(draw(st.sets(st.sampled_from((*names, *placements)), max_size=3))):
             if thing in placements:
                 moved = Placement(thing, draw(st.sampled_from(names)), valid_from=since)
                 placements[thing][-1:] = [replace(placements[thing][-1], valid_to=since), moved]
             else:
-                changed = replace(draw(versions(names[: names.index(thing)], thing)), valid_from=since)
+                changed = replace(draw(versions(names[: names.index(thing)], pace)), valid_from=since)
                 zones[thing][-1:] = [replace(zones[thing][-1], valid_to=since), changed]
     return Places({zone: tuple(made) for zone, made in zones.items()}, tuple(p for made in placements.values() for p in made))
 
 
 def payloads(zones: tuple[str, ...]) -> st.SearchStrategy[Payload]:
     """What a phone can say, of places that exist and of some that do not."""
-    named = st.sampled_from((*zones, "nowhere"))
+    named = st.sampled_from((*zones, *zones, "nowhere"))
     steps = st.integers(-1, 11)
-    return st.one_of(
-        st.builds(Sighting, st.sampled_from((*BEACONS, "b-unknown")), st.sampled_from(STRENGTHS)),
-        st.builds(_fix, steps, steps, st.sampled_from(ACCURACIES)),
-        st.builds(Enter, named),
-        st.builds(Exit, named),
-        st.builds(Custom, st.just("coupon")),
-    )
+    sightings = st.builds(Sighting, st.sampled_from((*BEACONS, *BEACONS, "b-unknown")), st.sampled_from(STRENGTHS))
+    fixes = st.builds(_fix, steps, steps, st.sampled_from(ACCURACIES))
+    enters, exits = st.builds(Enter, named), st.builds(Exit, named)
+    return st.one_of(enters, sightings, fixes, exits, enters, sightings, fixes, sightings, fixes, st.builds(Custom, st.just("coupon")))
 
 
 def _fix(east: int, north: int, accuracy: float) -> Fix:
@@ -123,12 +121,12 @@ def clear(payload: Payload, places: Places) -> bool:
 @st.composite
 def events(draw: st.DrawFn, places: Places, times: list[int], most: int) -> list[Event]:
     """Each event once, in the order of arrival: any shopper or none on any device, with a clock that may be off."""
-    devices = DEVICES[: draw(st.integers(1, len(DEVICES)))]
+    devices = DEVICES[: draw(st.sampled_from((1, 1, 2, 2, 3, 4)))]
     named = st.sampled_from((None, None, *SHOPPERS[: draw(st.integers(0, len(SHOPPERS)))]))
     said = payloads(tuple(places.zones)).filter(lambda payload: clear(payload, places))
     made = []
-    for number in range(draw(st.integers(1, most))):
-        happened = draw(st.sampled_from(times)) + draw(st.sampled_from((0, 0, 0, 1, -1)))
+    for number in range(draw(st.integers(most // 3, most))):
+        happened = draw(st.sampled_from(times)) + draw(st.sampled_from(NUDGES))
         event = Event(
             organisation=ORGANISATION,
             device=draw(st.sampled_from(devices)),
@@ -170,8 +168,9 @@ def repeats(draw: st.DrawFn, made: list[Event], places: Places, times: list[int]
 @st.composite
 def worlds(draw: st.DrawFn, most_events: int = 14, most_changes: int = 3) -> World:
     """Everything together."""
-    times = draw(instants())
-    made_places = draw(places(times, most_changes))
+    pace = draw(st.sampled_from(PACES))
+    times = draw(instants(pace))
+    made_places = draw(places(times, pace, most_changes))
     made = draw(events(made_places, times, most_events))
     arrived = made + draw(repeats(made, made_places, times))
     return World(made_places, tuple(replace(event, arrival=arrival) for arrival, event in enumerate(arrived)))

@@ -3,6 +3,7 @@
 import os
 import secrets
 import tempfile
+import tomllib
 from pathlib import Path
 from typing import Any, Final
 
@@ -90,6 +91,7 @@ INSTALLED_APPS = [
     "notifications",
 ]
 MIDDLEWARE = [
+    "engagement.health.early",  # first: answers whatever the Host
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -175,4 +177,30 @@ LOGGING = {
     "root": {"handlers": ["console"], "level": environment.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"))},
     # Refused requests are the callers' affair; the door and the API count them.
     "loggers": {"django": {"handlers": [], "propagate": True}, "django.request": {"level": "ERROR"}},
+}
+
+# /api/v1. One authentication after the other: a key that is sent decides, also beside a session.
+VERSION = tomllib.loads((BASE_DIR / "pyproject.toml").read_text())["project"]["version"]
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["engagement.access.KeyAuthentication", "engagement.access.MemberSession"],
+    "DEFAULT_PERMISSION_CLASSES": ["engagement.access.MayLook"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_METADATA_CLASS": None,
+    "EXCEPTION_HANDLER": "engagement.api.refuse",
+    "URL_FORMAT_OVERRIDE": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Atrium",
+    "DESCRIPTION": "Phones post events to the device door; your servers read stays and figures.",
+    "VERSION": VERSION,
+    "TAGS": [{"name": "device door", "description": "For apps."}, {"name": "reading", "description": "For your servers."}],
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_AUTHENTICATION": [],
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "POSTPROCESSING_HOOKS": ["engagement.openapi.complete"],
+    "ENABLE_DJANGO_DEPLOY_CHECK": False,  # a test validates the document
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }

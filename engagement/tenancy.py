@@ -73,6 +73,7 @@ PATHS: Final = {
 # Models that belong to no tenant, and are on no tenant's page.
 MACHINE_ONLY: Final = {
     "engagement.ShardState": "A shard mixes the shoppers of all organisations.",
+    "engagement.Heartbeat": "A process works for all organisations.",
 }
 
 

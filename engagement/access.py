@@ -1,0 +1,66 @@
+"""Who may read /api/v1: a secret key or a member's session, each made into a tenancy.Principal as `request.auth`."""
+
+from typing import Any
+
+from django.contrib.auth.models import AnonymousUser
+from django.utils.translation import gettext as _
+from rest_framework import exceptions
+from rest_framework.authentication import BaseAuthentication, SessionAuthentication, get_authorization_header
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+
+from engagement import tenancy
+from engagement.models import Organisation
+
+
+class KeyAuthentication(BaseAuthentication):
+    """`Authorization: Bearer <secret key>`. Keys of other kinds are known, and refused."""
+
+    def authenticate(self, request: Request) -> tuple[AnonymousUser, tenancy.Principal] | None:
+        header = get_authorization_header(request).decode("latin-1")
+        if not header:
+            return None
+        scheme, _blank, token = header.partition(" ")
+        principal = tenancy.principal_of_key(token.strip()) if scheme.lower() == "bearer" else None
+        if principal is None:
+            raise exceptions.AuthenticationFailed(_("This key is not known, or it was revoked. Send Authorization: Bearer and a secret key."))
+        if not principal.may(tenancy.Action.LOOK):
+            raise exceptions.PermissionDenied(_("This key may not read. Use a secret key."))
+        wanted = request.query_params.get("organisation")
+        if wanted and wanted != principal.organisation.key:
+            raise exceptions.PermissionDenied(_("This key belongs to another organisation."))
+        return AnonymousUser(), principal
+
+    def authenticate_header(self, request: Request) -> str:
+        return 'Bearer realm="atrium"'
+
+
+class MemberSession(SessionAuthentication):
+    """The web admin's session, of a member; with several memberships `?organisation=` chooses, else it is the first by name."""
+
+    def authenticate(self, request: Request) -> tuple[Any, tenancy.Principal] | None:
+        found = super().authenticate(request)
+        if found is None:
+            return None
+        user = found[0]
+        wanted = request.query_params.get("organisation", "").replace("\0", "\ufffd")
+        mine = tenancy.organisations_of(user)
+        organisation = (mine.filter(key=wanted) if wanted else mine).first()
+        principal = tenancy.principal_of_user(user, organisation) if organisation else None
+        if principal is None:
+            raise exceptions.PermissionDenied(_("You are not a member of this organisation."))
+        return user, principal
+
+
+class MayLook(BasePermission):
+    """Somebody of an organisation, who may look: `request.auth` is a Principal."""
+
+    def has_permission(self, request: Request, view: object) -> bool:
+        return isinstance(request.auth, tenancy.Principal) and request.auth.may(tenancy.Action.LOOK)
+
+
+def organisation_of(request: Request) -> Organisation:
+    """Whose data this request may see."""
+    if not isinstance(request.auth, tenancy.Principal):
+        raise exceptions.NotAuthenticated
+    return request.auth.organisation

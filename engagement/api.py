@@ -1,0 +1,85 @@
+"""The floor of /api/v1: how a refusal is said. Who may ask is settled in `access`.
+
+Every refusal is `application/problem+json` (RFC 9457) with a stable `code`; PROBLEMS is the closed list of them.
+"""
+
+from typing import Any, Final, NoReturn
+
+from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
+from django.db import OperationalError
+from django.http import Http404, HttpResponseBase, JsonResponse
+from django.utils.translation import gettext as _
+from rest_framework import exceptions
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from engagement.parameters import BadParameters
+
+PROBLEMS: Final = {
+    "bad_parameter": 400,
+    "not_authenticated": 401,
+    "unknown_key": 401,
+    "forbidden": 403,
+    "not_found": 404,
+    "method_not_allowed": 405,
+    "not_acceptable": 406,
+    "unsupported_media_type": 415,
+    "unavailable": 503,
+}
+CODES: Final[dict[type[exceptions.APIException], str]] = {
+    exceptions.NotAuthenticated: "not_authenticated",
+    exceptions.AuthenticationFailed: "unknown_key",
+    exceptions.PermissionDenied: "forbidden",
+    exceptions.NotFound: "not_found",
+    exceptions.MethodNotAllowed: "method_not_allowed",
+    exceptions.NotAcceptable: "not_acceptable",
+    exceptions.UnsupportedMediaType: "unsupported_media_type",
+}
+RETRY_AFTER_S: Final = 5
+
+
+def problem(code: str, detail: str, **more: Any) -> JsonResponse:
+    """A refusal as the caller gets it."""
+    status = PROBLEMS[code]
+    body = {"type": "about:blank", "title": code.replace("_", " ").capitalize(), "status": status, "code": code, "detail": detail, **more}
+    return JsonResponse(body, status=status, content_type="application/problem+json")
+
+
+def refuse(error: Exception, context: dict[str, Any]) -> HttpResponseBase | None:
+    """Django REST framework's exception handler. An error without a code of its own stays an error."""
+    if isinstance(error, BadParameters):
+        faults = [{"parameter": fault.parameter, "code": fault.code, "detail": fault.detail} for fault in error.faults]
+        return problem("bad_parameter", str(error), errors=faults)
+    if isinstance(error, OperationalError):
+        response = problem("unavailable", _("The database does not answer. Try again soon."))
+        response["Retry-After"] = str(RETRY_AFTER_S)
+        return response
+    if isinstance(error, Http404):
+        return problem("not_found", _("There is no such thing here."))
+    if isinstance(error, DjangoPermissionDenied):
+        return problem("forbidden", _("You may not do this."))
+    code = next((code for kind, code in CODES.items() if isinstance(error, kind)), None)
+    if code is None or not isinstance(error, exceptions.APIException):
+        return None
+    return _with_headers(problem(code, str(error.detail)), error, context)
+
+
+def _with_headers(response: JsonResponse, error: exceptions.APIException, context: dict[str, Any]) -> JsonResponse:
+    header = getattr(error, "auth_header", None)
+    if header and response.status_code == 401:
+        response["WWW-Authenticate"] = header
+    if isinstance(error, exceptions.MethodNotAllowed):
+        response["Allow"] = ", ".join(context["view"].allowed_methods)
+    return response
+
+
+class NothingHere(APIView):
+    """Any other address under /api/: so that a misspelt one is answered in the API's own form."""
+
+    authentication_classes = ()
+    permission_classes = (AllowAny,)
+    schema = None
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> NoReturn:
+        raise Http404

@@ -204,3 +204,11 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }
+
+# The device door refuses while more than this waits for the stream: for all together (503), and for one organisation (429).
+INBOX_EVENTS = environment.integer("ATRIUM_INBOX_EVENTS", 2_000_000, 1, 10**12)
+INBOX_BYTES = environment.integer("ATRIUM_INBOX_BYTES", 1024**3, 1, 10**15)
+INBOX_AGE_S = environment.integer("ATRIUM_INBOX_AGE_S", 900, 1, 10**9)
+ORGANISATION_INBOX_EVENTS = environment.integer("ATRIUM_ORGANISATION_INBOX_EVENTS", max(1, INBOX_EVENTS // 2), 1, 10**12)
+ORGANISATION_INBOX_BYTES = environment.integer("ATRIUM_ORGANISATION_INBOX_BYTES", max(1, INBOX_BYTES // 2), 1, 10**15)
+ORGANISATION_INBOX_AGE_S = environment.integer("ATRIUM_ORGANISATION_INBOX_AGE_S", max(1, INBOX_AGE_S // 2), 1, 10**9)

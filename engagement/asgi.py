@@ -1,0 +1,29 @@
+"""One address for everything: `/v1/*` is the device door, the rest is Django.
+
+Django stays WSGI behind a small bridge: its own ASGI handler hops threads for each request and cannot stream plain iterators.
+"""
+
+import os
+from typing import Any, Final, cast
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "engagement.settings")
+
+from a2wsgi import WSGIMiddleware
+
+from engagement.door.app import Scope, Send
+from engagement.door.app import application as door
+from engagement.door.body import Receive
+from engagement.wsgi import application as django
+
+THREADS: Final = 8
+
+# The bridge types its arguments more narrowly than ASGI and Django do.
+pages: Any = WSGIMiddleware(cast(Any, django), workers=THREADS)
+
+
+async def application(scope: Scope, receive: Receive, send: Send) -> None:
+    # The health of the process is answered without a thread: it must be told from a Django that is busy.
+    if scope["type"] != "http" or scope["path"].startswith("/v1/") or scope["path"] == "/healthz/live":
+        await door(scope, receive, send)
+    else:
+        await pages(scope, receive, send)

@@ -1,0 +1,180 @@
+"""The device door as an ASGI application: authenticate, pressure, body, decode, commit, answer.
+
+Nothing here may end in a 500, and nothing may be acknowledged that is not on disk.
+"""
+
+import asyncio
+import logging
+import os
+import time
+import traceback
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final
+
+from django.apps import apps
+from django.conf import settings
+from django.utils.log import configure_logging
+
+from engagement import faults, inbox
+from engagement.door import answers, body, commit, keys, pressure
+from engagement.door.answers import Answer, Problem
+from engagement.door.body import Message, Receive
+from engagement.door.link import Away, Link
+from engagement.protocols import atrium
+from engagement.protocols.refusals import Unreadable
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "engagement.settings")
+
+EVENTS: Final = "/v1/events"
+TOKEN_BYTES: Final = 256
+DRAIN_S: Final = 15.0
+
+Scope = dict[str, Any]
+Send = Callable[[Message], Awaitable[None]]
+logger = logging.getLogger("atrium.door")
+
+
+class Door:
+    """Serves once its lifespan has started: the connections belong to the server's event loop."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        elif scope["type"] == "http":
+            status, headers, content = await self._answer(scope, receive)
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            await send({"type": "http.response.body", "body": content})
+        else:
+            await send({"type": "websocket.close", "code": 1000})
+
+    async def start(self) -> None:
+        self._writer = Link(name="atrium-door", deadline_s=commit.DEADLINE_S, options=commit.OPTIONS, announce=True, target_session_attrs="read-write")
+        self._reader = Link(name="atrium-door-keys", deadline_s=keys.DEADLINE_S, options=keys.OPTIONS)
+        self._counter = Link(name="atrium-door-pressure", deadline_s=pressure.DEADLINE_S, options=pressure.OPTIONS)
+        self._committer = commit.Committer(self._writer)
+        self._keys = keys.Keys(self._reader)
+        self._pressure = pressure.Pressure(self._counter, everyone=everyone_limits(), organisation=organisation_limits())
+        self._tasks = [
+            _begin(work)
+            for work in (
+                self._writer.keep(),
+                self._reader.keep(),
+                self._counter.keep(),
+                self._committer.run(),
+                self._keys.run(),
+                self._pressure.run(),
+            )
+        ]
+
+    async def stop(self) -> None:
+        """What was received is committed first."""
+        try:
+            async with asyncio.timeout(DRAIN_S):
+                await self._committer.drain()
+        except TimeoutError:
+            logger.warning("Some requests could not be committed before the end. They got no answer and will be sent again.")
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for link in (self._writer, self._reader, self._counter):
+            await link.close()
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        if not apps.ready:  # without Django beside it, nobody has done this yet
+            configure_logging(settings.LOGGING_CONFIG, settings.LOGGING)
+        await self.start()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self.stop()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _answer(self, scope: Scope, receive: Receive) -> Answer:
+        try:
+            if scope["path"] == EVENTS:
+                return await self._events(scope, receive)
+            if scope["path"] == "/healthz/live":
+                return answers.health(ready=True)
+            if scope["path"] == "/healthz/ready":
+                return answers.health(ready=self._writer.up)
+            raise Problem("not_found")
+        except Problem as problem:
+            return answers.problem(problem)
+        except Unreadable as fault:
+            return answers.problem(Problem(fault.code, str(fault)))
+        except Away:
+            return answers.problem(Problem("unavailable"))
+        except pressure.Full as full:
+            return answers.problem(Problem("organisation_inbox_full" if full.organisation_only else "inbox_full"))
+        except Exception as error:  # never a 500, and never the content of a request in the log
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            logger.error("A request failed with %s in %s, line %s.", type(error).__name__, where.name, where.lineno)
+            return answers.problem(Problem("unavailable"))
+
+    async def _events(self, scope: Scope, receive: Receive) -> Answer:
+        received_us = time.time_ns() // 1000
+        headers = _headers(scope)
+        if scope["method"] != "POST":
+            if scope["method"] == "OPTIONS" and b"access-control-request-method" in headers:
+                return answers.preflight()
+            raise Problem("method_not_allowed")
+        key = await self._authenticate(headers)
+        self._pressure.check(key.organisation)
+        if not self._writer.up:
+            raise Away
+        content = await body.read(receive, packed=body.check(headers))
+        batch = atrium.read(content, received_us=received_us, imported=key.kind == "import")
+        faults.point("door.decoded")
+        await self._commit(key, received_us, batch)
+        return answers.accepted(batch)
+
+    async def _authenticate(self, headers: dict[bytes, bytes]) -> keys.Key:
+        scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
+        if scheme.lower() != b"bearer" or not token.strip():
+            raise Problem("no_key", "Send the key in the header Authorization: Bearer <key>.")
+        key = await self._keys.find(token.strip()) if len(token) <= TOKEN_BYTES else None
+        if key is None:
+            raise Problem("unknown_key")
+        if key.kind not in {"publishable", "import"}:
+            raise Problem("wrong_kind_of_key", "Use a publishable key, or an import key for history.")
+        return key
+
+    async def _commit(self, key: keys.Key, received_us: int, batch: atrium.Batch) -> None:
+        row = batch.row
+        shard = inbox.shard_of(key.organisation, "d", row.device) if row.shopper is None else inbox.shard_of(key.organisation, "s", row.shopper)
+        payload = inbox.pack(row)
+        await self._committer.commit(commit.Entry(key.organisation, shard, received_us, batch.accepted, key.kind == "import", payload))
+        self._pressure.accepted(key.organisation, events=batch.accepted, size=len(payload))
+
+
+def everyone_limits() -> pressure.Limits:
+    return pressure.Limits(settings.INBOX_EVENTS, settings.INBOX_BYTES, settings.INBOX_AGE_S)
+
+
+def organisation_limits() -> pressure.Limits:
+    return pressure.Limits(settings.ORGANISATION_INBOX_EVENTS, settings.ORGANISATION_INBOX_BYTES, settings.ORGANISATION_INBOX_AGE_S)
+
+
+def _headers(scope: Scope) -> dict[bytes, bytes]:
+    """A header that comes twice is joined, as HTTP says, and then fits no rule of the door."""
+    found: dict[bytes, bytes] = {}
+    for name, value in scope["headers"]:
+        found[name] = found[name] + b", " + value if name in found else value
+    return found
+
+
+def _begin(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    task = asyncio.get_running_loop().create_task(work)
+    task.add_done_callback(_ended)
+    return task
+
+
+def _ended(task: asyncio.Task[None]) -> None:
+    """None of these ends by itself. Without one of them the door would take requests and never answer: better to be started again."""
+    if not task.cancelled():
+        logger.critical("A part of the door ended with %s. The process ends.", type(task.exception()).__name__)
+        os._exit(1)
+
+
+# The door alone, as a service of its own: granian --interface asgi engagement.door.app:application
+application = Door()

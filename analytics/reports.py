@@ -107,13 +107,14 @@ def seconds(value: float | None) -> float | None:
     return int(value) if value == int(value) else round(value, 6)
 
 
-# Only stays that the sweep has not closed can be open, and there are never more of them than people about: the partial
-# index `stay_not_closed` finds them without touching history. What ended after now is open too: closes_at >= ended.
+# Only stays that the sweep has not closed can be open, and there are never many more of them than people about: the partial
+# index `stay_not_closed` finds them without touching history, so they are found first. What ends after now is open too,
+# because closes_at >= ended.
 OCCUPANCY: Final = """
-SELECT stay.zone_id, count(*)
-FROM analytics_stay AS stay JOIN engagement_zone AS zone ON zone.id = stay.zone_id
-WHERE NOT stay.closed AND stay.closes_at >= %(now)s AND stay.started <= %(now)s AND zone.venue_id = %(venue)s
-GROUP BY stay.zone_id
+WITH about AS MATERIALIZED (
+    SELECT zone_id FROM analytics_stay WHERE NOT closed AND closes_at >= %(now)s AND started <= %(now)s
+)
+SELECT zone_id, count(*) FROM about WHERE zone_id IN (SELECT id FROM engagement_zone WHERE venue_id = %(venue)s) GROUP BY zone_id
 """
 
 
@@ -142,7 +143,7 @@ def processed(organisation: Organisation) -> int:
 def inbox(organisation: Organisation) -> Backlog:
     """What the organisation sent and the stream has not taken yet."""
     query = (
-        "SELECT count(*), coalesce(sum(events), 0)::bigint, coalesce(greatest(extract(epoch FROM now() - min(received_at)), 0), 0)::double precision"
+        "SELECT count(*), coalesce(sum(events), 0)::bigint, coalesce(greatest(extract(epoch FROM clock_timestamp() - min(received_at)), 0), 0)::double precision"
         " FROM engagement_inbox WHERE organisation_id = %(organisation)s"
     )
     [(requests, events, oldest)] = _rows(query, {"organisation": organisation.pk})

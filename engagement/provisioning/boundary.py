@@ -1,7 +1,6 @@
 """The boundary of a zone: a GeoJSON Polygon or MultiPolygon in WGS 84, checked in bounded time."""
 
 import itertools
-import math
 import re
 from typing import Any, Final
 
@@ -77,7 +76,7 @@ def _position(given: Any, place: str) -> Position:
     if not isinstance(given, list) or len(given) not in {2, 3} or not all(isinstance(n, int | float) and not isinstance(n, bool) for n in given):
         raise Wrong("", (place, _("A position is [longitude, latitude] in degrees.")))
     lon, lat = given[0], given[1]
-    if not (math.isfinite(lon) and math.isfinite(lat) and -180 <= lon <= 180 and -90 <= lat <= 90):
+    if not (-180 <= lon <= 180 and -90 <= lat <= 90):
         raise Wrong("", (place, _("A longitude lies from -180 to 180 and a latitude from -90 to 90; the longitude comes first.")))
     return [float(lon), float(lat)]
 

@@ -1,7 +1,9 @@
 """The form of a provision file: bytes to JSON, JSON to typed items, with every fault and its place."""
 
+import dataclasses
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 from django.utils.translation import gettext as _
@@ -96,10 +98,8 @@ def read(value: Any) -> tuple[Document, list[Fault]]:
     if not isinstance(value, dict):
         raise Refused([Fault("", _("The file must hold one JSON object."))])
     faults = [Fault(str(name), _("There is no such section.")) for name in value if name not in {"organisation", *_SECTIONS}]
-    if "organisation" not in value:
-        faults.append(Fault("organisation", _("This section is missing.")))
     document = Document(
-        organisation=_item("organisation", value.get("organisation", {"key": ""}), _named(_ORGANISATION), faults if "organisation" in value else []),
+        organisation=_item("organisation", value.get("organisation"), _named(_ORGANISATION), faults),
         brands=_section(value, "brands", _named(_BRAND), faults),
         venues=_section(value, "venues", _venue, faults),
         zones=_section(value, "zones", _zone, faults),
@@ -121,7 +121,8 @@ def _item(place: str, raw: Any, make: Callable[[str, Any, list[Fault]], Made], f
     if isinstance(raw, dict):
         return make(place, raw, faults)
     faults.append(Fault(place, _("This must be an object.")))
-    return make(place, {"key": "", "name": ""}, [])
+    blank = make(place, {}, [])
+    return replace(blank, faulty=frozenset(field.name for field in dataclasses.fields(blank)))
 
 
 def _checked(place: str, raw: dict[str, Any], checks: dict[str, Check], faults: list[Fault], identity: str = "key") -> tuple[dict[str, Any], frozenset[str]]:

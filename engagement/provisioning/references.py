@@ -140,7 +140,7 @@ def _parents(after: _After) -> Iterator[Fault]:
         if not isinstance(zone.parent, str):
             continue
         venue, other = after.venue_of.get(zone.key), after.venue_of.get(zone.parent)
-        if venue and other and venue != other:
+        if venue in after.venues and other in after.venues and venue != other:
             yield Fault(f"{zone.place}.parent", _("Zone %(key)s is in another venue, %(venue)s.") % {"key": zone.parent, "venue": other})
 
 

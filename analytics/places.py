@@ -84,7 +84,8 @@ class Places:
         self._versions = list(versions)
         self._placements = list(placements)
         self.zones: Ints = np.array(sorted({v.zone for v in self._versions}), dtype=np.int64)
-        bounds = {t for item in (*self._versions, *self._placements) for t in (item.valid_from, item.valid_to) if t is not None and t > BEGINNING}
+        spans = [(v.valid_from, v.valid_to) for v in self._versions] + [(p.valid_from, p.valid_to) for p in self._placements]
+        bounds = {instant for span in spans for instant in span if instant is not None and instant > BEGINNING}
         self._changes: Ints = np.array(sorted(bounds), dtype=np.int64)
         self._epochs: dict[int, _Epoch] = {}
         self.max_grace = max((v.exit_grace_s for v in self._versions), default=0) * SECOND

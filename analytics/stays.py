@@ -27,6 +27,9 @@ class Segments:
     opened: Ints  # the first opening observation, or NEVER
     grace: Ints  # exit grace in microseconds, of the zone's version valid at `last`
 
+    def take(self, chosen: Bools) -> "Segments":
+        return Segments(*(getattr(self, name)[chosen] for name in Segments.__slots__))
+
     @staticmethod
     def join(a: "Segments", b: "Segments") -> "Segments":
         return Segments(*(np.concatenate((getattr(a, name), getattr(b, name))) for name in Segments.__slots__))
@@ -39,6 +42,9 @@ class Cuts:
     shopper: Ints
     zone: Ints
     at: Ints
+
+    def take(self, chosen: Bools) -> "Cuts":
+        return Cuts(*(getattr(self, name)[chosen] for name in Cuts.__slots__))
 
     @staticmethod
     def join(a: "Cuts", b: "Cuts") -> "Cuts":

@@ -47,3 +47,12 @@ def point(name: str) -> None:
     if _action == "raise":
         raise InjectedFault(name)
     os.kill(os.getpid(), signal.SIGKILL if _action == "kill" else signal.SIGSEGV)
+
+
+_mark = os.environ.get("FAULT_MARK")
+
+
+def marked(value: str) -> None:
+    """Die here if `value` is the poison that the environment names: `FAULT_MARK=<device>` ends the process, as a crashing C library would."""
+    if _mark is not None and value == _mark:
+        os.kill(os.getpid(), signal.SIGSEGV)

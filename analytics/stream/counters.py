@@ -1,0 +1,67 @@
+"""What became of the events: outcome counters, and a sample of the last ones for the live page."""
+
+from collections import Counter
+from datetime import datetime
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import psycopg
+
+from analytics.stream.batch import Batch
+from engagement.inbox import KIND_NAMES
+
+Bools = npt.NDArray[np.bool_]
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+ACCEPTED: Final = "accepted"
+UNMATCHED: Final = "unmatched"
+DUPLICATE: Final = "duplicate"
+SAMPLE: Final = 20  # events of a transaction shown on the live page
+SAMPLE_KEPT: Final = "10 minutes"
+
+
+def count(connection: Connection, batch: Batch, kept: Bools, outcome: npt.NDArray[np.object_], shard: int) -> None:
+    """Add the outcomes of the events, and the refusals of their requests, to the hour of receipt.
+
+    `shard` is one that this transaction has locked: no other transaction touches its rows.
+    """
+    total: Counter[tuple[int, datetime, str]] = Counter()
+    hours = [(row.organisation, row.received_at.replace(minute=0, second=0, microsecond=0)) for row in batch.claimed]
+    for name in (ACCEPTED, UNMATCHED, DUPLICATE):
+        for i, number in enumerate(np.bincount(batch.row[outcome == name], minlength=len(hours)).tolist()):
+            if number:
+                total[*hours[i], name] += number
+    for i in np.flatnonzero(kept).tolist():
+        for _, _, reason in batch.said[i].rejected:
+            total[*hours[i], reason] += 1
+    if total:
+        ordered = sorted(total)
+        connection.execute(
+            """INSERT INTO engagement_outcome AS t (organisation_id, hour, shard, outcome, events)
+               SELECT o, h, %s, r, n FROM unnest(%s::bigint[], %s::timestamptz[], %s::text[], %s::bigint[]) AS x(o, h, r, n)
+               ON CONFLICT (organisation_id, hour, shard, outcome) DO UPDATE SET events = t.events + excluded.events""",
+            [shard, [k[0] for k in ordered], [k[1] for k in ordered], [k[2] for k in ordered], [total[k] for k in ordered]],
+        )
+
+
+def sample(connection: Connection, batch: Batch, kept: Bools, outcome: npt.NDArray[np.object_], zones: dict[int, str]) -> None:
+    """Keep the last few events and refusals for people to look at. `zones` gives the zones that an event opened."""
+    rows: list[tuple[int, datetime, str, str, str, str]] = []
+    for event in np.flatnonzero(outcome != None)[-SAMPLE:].tolist():  # noqa: E711 (elementwise)
+        row, said = batch.claimed[int(batch.row[event])], batch.said[int(batch.row[event])]
+        rows.append((row.organisation, row.received_at, said.device, KIND_NAMES[int(batch.records["kind"][event])], outcome[event], zones.get(event, "")))
+    for i in np.flatnonzero(kept)[-SAMPLE:].tolist():
+        row, said = batch.claimed[i], batch.said[i]
+        rows += [(row.organisation, row.received_at, said.device, "", reason, "") for _, _, reason in said.rejected[:SAMPLE]]
+    if rows:
+        connection.execute(
+            """INSERT INTO engagement_recentevent (organisation_id, received_at, device, kind, outcome, zones)
+               SELECT * FROM unnest(%s::bigint[], %s::timestamptz[], %s::text[], %s::text[], %s::text[], %s::text[])""",
+            [[row[i] for row in rows[: 2 * SAMPLE]] for i in range(6)],
+        )
+
+
+def prune(connection: Connection) -> None:
+    """Forget old samples. Cheap: the table holds minutes."""
+    connection.execute(f"DELETE FROM engagement_recentevent WHERE received_at < now() - interval '{SAMPLE_KEPT}'")

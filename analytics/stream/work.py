@@ -1,0 +1,134 @@
+"""One transaction of the stream: from claimed rows to stays. Every step is named, and has a crash point for the fault tests."""
+
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import psycopg
+
+from analytics.places import Observations, Places
+from analytics.stream import apply, batch, claim, counters, events, identities, presence
+from analytics.stream.atlas import Atlas
+from analytics.stream.batch import Batch
+from analytics.stream.identities import People
+from engagement.faults import point
+
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+SESSION: Final = "-c synchronous_commit=on -c jit=off -c lock_timeout=10s -c statement_timeout=60s -c idle_in_transaction_session_timeout=15s"
+
+
+def work(connection: Connection, atlas: Atlas, shards: list[int], *, row: int | None = None) -> int:
+    """Process the next rows of those shards that can be locked (or the one row alone); returns the number of rows taken.
+
+    Raises whatever the rows raise; nothing of the transaction remains then.
+    """
+    with connection.transaction():
+        locked = claim.lock(connection, shards)
+        point("stream.locked")
+        if not locked:
+            return 0
+        rows = claim.take(connection, locked) if row is None else claim.take_one(connection, row)
+        point("stream.claimed")
+        if rows:
+            process(connection, atlas, rows, set(locked))
+        if row is None:
+            claim.finish(connection, locked)
+        point("stream.before_commit")
+    point("stream.after_commit")
+    return len(rows)
+
+
+def process(connection: Connection, atlas: Atlas, rows: list[claim.Claimed], locked: set[int]) -> None:
+    said = batch.decode(rows)
+    people = identities.resolve(connection, said, locked)
+    claim.put_back(connection, people.forwarded)
+    kept = people.device > 0
+    said = said.take(kept[said.row])
+    point("stream.identified")
+    outcome = np.full(len(said.row), counters.DUPLICATE, dtype=object)
+    fresh = ~events.repeats_in(said, people.device[said.row])
+    new = np.flatnonzero(fresh)
+    new = new[events.store(connection, said.take(fresh), people)]
+    stored = np.zeros(len(said.row), np.bool_)
+    stored[new] = True
+    point("stream.stored")
+    identities.remember(connection, said.take(stored), people)
+    zones = _fold(connection, atlas, said, stored, people, outcome)
+    shard = min(locked)
+    counters.count(connection, said, kept, outcome, shard)
+    counters.sample(connection, said, kept, outcome, zones)
+
+
+def _fold(connection: Connection, atlas: Atlas, said: Batch, stored: Bools, people: People, outcome: npt.NDArray[np.object_]) -> dict[int, str]:
+    """Stays of each organisation's new events. Fills in the outcomes; returns what the sampled events opened, by event."""
+    organisation = np.array([row.organisation for row in said.claimed], dtype=np.int64)[said.row]
+    shown: dict[int, str] = {}
+    for one in np.unique(organisation[stored]).tolist():
+        chosen = np.flatnonzero(stored & (organisation == one))
+        places = atlas.of(connection, one)
+        seen = places.observe(said.columns(chosen))
+        point("stream.observed")
+        outcome[chosen] = np.where(seen.unmatched, counters.UNMATCHED, counters.ACCEPTED)
+        shown |= _names(connection, seen, chosen)
+        fold_new(connection, places, one, seen, shopper=people.shopper[said.row[chosen]], at=said.occurred_at[chosen], live=_live(said, chosen))
+        point("stream.folded")
+    return shown
+
+
+def _live(said: Batch, chosen: Ints) -> Bools:
+    return ~np.array([row.imported for row in said.claimed], dtype=np.bool_)[said.row[chosen]]
+
+
+def fold_new(connection: Connection, places: Places, organisation: int, seen: Observations, *, shopper: Ints, at: Ints, live: Bools) -> None:
+    """Bring the stays of the events' shoppers up to date. `shopper`, `at` and `live` are of the events that were observed."""
+    ids, member = np.unique(shopper, return_inverse=True)
+    known = presence.load_shoppers(connection, ids)
+    first, last = np.full(len(ids), presence.FAR_OFF), known.last_at.copy()
+    np.minimum.at(first, member, at)
+    np.maximum.at(last, member, at)
+    is_live = np.zeros(len(ids), np.bool_)
+    np.logical_or.at(is_live, member, live)
+    scene = apply.Scene(organisation, known.id, known.shard, is_live, _marks(connection, organisation))
+    late = first < known.last_at
+    horizon = last.copy()
+    if not late.all():
+        segments, cuts = presence.segments_of(seen, shopper, at, places)
+        prompt = presence.extend(
+            connection, places, ids[~late], segments.take(~late[np.searchsorted(ids, segments.shopper)]), cuts.take(~late[np.searchsorted(ids, cuts.shopper)])
+        )
+        apply.write(connection, scene, prompt)
+        lasting = prompt.after.closes_at >= last[np.searchsorted(ids, prompt.after.shopper)]
+        np.minimum.at(horizon, np.searchsorted(ids, prompt.after.shopper[lasting]), prompt.after.opened[lasting])
+    if late.any():
+        windows = presence.windows_around(ids[late], first[late], last[late], places)
+        rebuilt = presence.rebuild(connection, places, windows)
+        apply.write(connection, scene, rebuilt)
+        # Too early is safe (the next prompt event looks at more stays, and raises it again); too late would not be.
+        horizon[late] = np.minimum(known.horizon[late], first[late] - places.max_grace)
+        np.minimum.at(horizon, np.searchsorted(ids, rebuilt.after.shopper), rebuilt.after.opened)
+    presence.note(connection, ids, last, horizon)
+
+
+def _marks(connection: Connection, organisation: int) -> dict[int, list[int]]:
+    """Zone to the dwell marks, in minutes, that somebody asked for."""
+    found: dict[int, list[int]] = {}
+    rows = connection.execute(
+        "SELECT m.zone_id, m.minutes FROM analytics_dwellmark m JOIN engagement_zone z ON z.id = m.zone_id WHERE z.organisation_id = %s", [organisation]
+    )
+    for zone, minutes in rows:
+        found.setdefault(zone, []).append(minutes)
+    return found
+
+
+def _names(connection: Connection, seen: Observations, chosen: Ints) -> dict[int, str]:
+    """Keys of the zones that each of the last few events opened, for the live page."""
+    recent = seen.opening & (seen.event >= len(chosen) - counters.SAMPLE)
+    zones = np.unique(seen.zone[recent]).tolist()
+    key: dict[int, str] = dict(connection.execute("SELECT id, key FROM engagement_zone WHERE id = ANY(%s)", [zones]).fetchall()) if zones else {}
+    shown: dict[int, list[str]] = {}
+    for event, zone in zip(seen.event[recent].tolist(), seen.zone[recent].tolist(), strict=True):
+        shown.setdefault(int(chosen[event]), []).append(str(key.get(zone, "")))
+    return {event: ", ".join(reversed(names))[:400] for event, names in shown.items()}

@@ -4,10 +4,12 @@ Both organisations are provisioned as a customer would do it. North Mall lies ar
 east and north of there into degrees, so that a test can say where somebody stands.
 """
 
+import functools
 import math
 from typing import Any, Final
 
 import pytest
+from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import User
 
 from engagement import provisioning
@@ -112,8 +114,14 @@ def rival_keys(_rival: tuple[Organisation, dict[str, str]]) -> dict[str, str]:
     return _rival[1]
 
 
+@functools.cache
+def _password() -> str:
+    """Hashed once for all: hashing is slow on purpose, and no test needs a salt of its own."""
+    return make_password("correct horse battery")
+
+
 def _member(name: str, organisation: Organisation, role: Role) -> User:
-    user = User.objects.create_user(name, f"{name}@example.com", "correct horse battery")
+    user = User.objects.create(username=name, email=f"{name}@example.com", password=_password())
     Membership.objects.create(user=user, organisation=organisation, role=role)
     return user
 

@@ -16,11 +16,11 @@ from rest_framework.exceptions import NotFound
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from analytics import described, listing, reports
 from analytics.periods import GRAINS, MOST_ROWS, Grain, TooManyPeriods
 from engagement.access import organisation_of
+from engagement.api import Reading
 from engagement.models import Organisation, Venue, Zone
 from engagement.parameters import Parameters
 
@@ -38,7 +38,7 @@ class NdjsonRenderer(BaseRenderer):
         return msgspec.json.encode(data)
 
 
-class Stays(APIView):
+class Stays(Reading):
     renderer_classes = (JSONRenderer, NdjsonRenderer)
 
     @extend_schema(**described.STAYS)
@@ -53,7 +53,7 @@ class Stays(APIView):
         return Response({"next": following, "results": msgspec.to_builtins(results)})
 
 
-class FootfallReport(APIView):
+class FootfallReport(Reading):
     @extend_schema(**described.FOOTFALL)
     def get(self, request: Request) -> Response:
         parameters = Parameters(request.query_params, ("organisation", "zone", "from", "to", "grain"))
@@ -75,7 +75,7 @@ class FootfallReport(APIView):
         return Response({"definitions": reports.DEFINITIONS, "rows": rows, "total": asdict(found.total)})
 
 
-class Status(APIView):
+class Status(Reading):
     @extend_schema(**described.STATUS)
     def get(self, request: Request) -> Response:
         Parameters(request.query_params, ("organisation",)).check()

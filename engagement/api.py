@@ -6,7 +6,7 @@ Every refusal is `application/problem+json` (RFC 9457) with a stable `code`; PRO
 from typing import Any, Final, NoReturn
 
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
-from django.db import OperationalError
+from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpResponseBase, JsonResponse
 from django.utils.translation import gettext as _
 from rest_framework import exceptions
@@ -46,12 +46,12 @@ def problem(code: str, detail: str, **more: Any) -> JsonResponse:
     return JsonResponse(body, status=status, content_type="application/problem+json")
 
 
-def refuse(error: Exception, context: dict[str, Any]) -> HttpResponseBase | None:
+def refuse(error: Exception, _context: dict[str, Any]) -> HttpResponseBase | None:
     """Django REST framework's exception handler. An error without a code of its own stays an error."""
     if isinstance(error, BadParameters):
         faults = [{"parameter": fault.parameter, "code": fault.code, "detail": fault.detail} for fault in error.faults]
         return problem("bad_parameter", str(error), errors=faults)
-    if isinstance(error, OperationalError):
+    if isinstance(error, OperationalError | InterfaceError):
         response = problem("unavailable", _("The database does not answer. Try again soon."))
         response["Retry-After"] = str(RETRY_AFTER_S)
         return response
@@ -62,16 +62,16 @@ def refuse(error: Exception, context: dict[str, Any]) -> HttpResponseBase | None
     code = next((code for kind, code in CODES.items() if isinstance(error, kind)), None)
     if code is None or not isinstance(error, exceptions.APIException):
         return None
-    return _with_headers(problem(code, str(error.detail)), error, context)
-
-
-def _with_headers(response: JsonResponse, error: exceptions.APIException, context: dict[str, Any]) -> JsonResponse:
-    header = getattr(error, "auth_header", None)
-    if header and response.status_code == 401:
-        response["WWW-Authenticate"] = header
-    if isinstance(error, exceptions.MethodNotAllowed):
-        response["Allow"] = ", ".join(context["view"].allowed_methods)
+    response = problem(code, str(error.detail))
+    if response.status_code == 401:
+        response["WWW-Authenticate"] = getattr(error, "auth_header", "Bearer")
     return response
+
+
+class Reading(APIView):
+    """An address that can only be read."""
+
+    http_method_names = ("get", "head")
 
 
 class NothingHere(APIView):

@@ -10,7 +10,6 @@ from functools import cache
 from typing import Any, Final
 
 import psycopg
-from celery import current_app
 from django.db import DatabaseError, connection
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
@@ -19,6 +18,8 @@ from django.urls import resolve
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
+
+from engagement.celery import app
 
 logger = logging.getLogger(__name__)
 
@@ -105,7 +106,7 @@ def stream() -> None:
 
 def broker() -> None:
     try:
-        with current_app.connection_for_write() as link:
+        with app.connection_for_write() as link:
             link.ensure_connection(max_retries=1, interval_start=0, timeout=2)
     except Exception as error:  # each transport has exceptions of its own; their texts carry addresses
         logger.warning("The broker does not answer: %s", type(error).__name__)

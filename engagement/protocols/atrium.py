@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta, Raw, Struct
 
 from engagement import inbox
+from engagement.protocols import lenient
 from engagement.protocols.refusals import InvalidEnvelope, NoEvents, NotJson, Reason, Refused, TooManyEvents, explain, refuse_repeated
 
 MAX_EVENTS: Final = 500
@@ -225,14 +226,11 @@ def _label(text: str | None) -> str:
 
 def _read_envelope(body: bytes) -> _Envelope:
     try:
-        body.decode()  # skipped parts of JSON are not checked by the decoder
+        text = body.decode()  # skipped parts of JSON are not checked by the decoder
         if len(body) > 64 * 1024:
             _count_events(body)
         envelope = _decode_envelope(body)
         _refuse_repeated_envelope(body, envelope)
-        _plain(envelope.device.id, "device.id")
-        if envelope.shopper is not None and _plain(envelope.shopper.id, "shopper.id").startswith(inbox.OWN):
-            raise InvalidEnvelope(f"shopper.id: ids that begin with {inbox.OWN} are the product's own.")
     except UnicodeDecodeError as error:
         raise NotJson(f"The body is not UTF-8: see byte {error.start}.") from error
     except RecursionError as error:
@@ -240,15 +238,40 @@ def _read_envelope(body: bytes) -> _Envelope:
     except msgspec.ValidationError as error:
         raise InvalidEnvelope(explain(error)[1]) from error
     except msgspec.DecodeError as error:
-        mark = " It begins with a byte order mark." if body.startswith(b"\xef\xbb\xbf") else ""
-        raise NotJson(f"{error}.{mark}") from error
+        envelope = _read_leniently(text, error)
     except Refused as refused:
         raise InvalidEnvelope(refused.detail) from refused
+    _check_envelope(envelope)
+    return envelope
+
+
+def _read_leniently(text: str, strict: msgspec.DecodeError) -> _Envelope:
+    parts = lenient.split(text, "events")
+    try:
+        if parts is None:
+            raise strict
+        envelope = _decode_envelope(parts[0])
+    except msgspec.ValidationError as error:
+        raise InvalidEnvelope(explain(error)[1]) from error
+    except msgspec.DecodeError as error:
+        mark = " It begins with a byte order mark." if text.startswith("\ufeff") else ""
+        raise NotJson(f"{strict}.{mark}") from error
+    envelope.events = [Raw(event) for event in parts[1]]
+    return envelope
+
+
+def _check_envelope(envelope: _Envelope) -> None:
+    try:
+        _plain(envelope.device.id, "device.id")
+        shopper = _plain(envelope.shopper.id, "shopper.id") if envelope.shopper is not None else ""
+    except Refused as refused:
+        raise InvalidEnvelope(refused.detail) from refused
+    if shopper.startswith(inbox.OWN):
+        raise InvalidEnvelope(f"shopper.id: ids that begin with {inbox.OWN} are the product's own.")
     if not envelope.events:
         raise NoEvents(f"events: send 1 to {MAX_EVENTS}.")
     if len(envelope.events) > MAX_EVENTS:
         raise TooManyEvents(f"events: send at most {MAX_EVENTS} in one request.")
-    return envelope
 
 
 # An array read as a structure of so many fields: the decoder skips what lies beyond instead of making an object of each,
@@ -358,6 +381,8 @@ def _id_of(raw: Raw) -> str:
     """The refused event's id as it was sent, or nothing: it goes into the answer and the row."""
     try:
         found = _decode_id(raw).id
-    except (msgspec.DecodeError, RecursionError):
+    except msgspec.ValidationError:
         return ""
+    except (msgspec.DecodeError, RecursionError):
+        found = lenient.field(bytes(raw), "id")
     return found if isinstance(found, str) and len(found) <= 64 and found.isprintable() else ""

@@ -86,3 +86,17 @@ class Recut(models.Model):
 
     def __str__(self) -> str:
         return f"re-cut {self.pk}"
+
+
+class Recount(models.Model):
+    """What a recount found: everything again from the events, beside what is stored."""
+
+    started_at = models.DateTimeField()
+    finished_at = models.DateTimeField()
+    shoppers = models.BigIntegerField()
+    stays = models.BigIntegerField()
+    differences = models.BigIntegerField()
+    examples = models.JSONField(default=list)  # the first differences, as sentences; ids only, no positions
+
+    def __str__(self) -> str:
+        return f"recount {self.pk}: {self.differences} differences"

@@ -139,6 +139,11 @@ def _to_whole_stays(connection: Connection, windows: Windows) -> tuple[Windows, 
         windows = Windows(windows.shopper, since, until)
 
 
+def stays_of(connection: Connection, shoppers: Ints) -> Stays:
+    """All stored stays of the shoppers."""
+    return _stays(connection, "WHERE t.shopper_id = ANY(%(ids)s)", {"ids": shoppers.tolist()})
+
+
 def _stays(connection: Connection, source: str, parameters: dict[str, Any]) -> Stays:
     with connection.cursor() as cursor:
         return Stays(**binary.fetch(cursor, _STAY, f"FROM analytics_stay t {source}", parameters))

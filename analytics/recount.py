@@ -1,0 +1,134 @@
+"""Everything computed again from the stored events, beside the live tables, and the differences. Changes nothing.
+
+Each slice of shoppers is read in one snapshot, so a recount may run while events come in: the stream commits events and stays together.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import numpy as np
+import psycopg
+
+from analytics import stays
+from analytics.models import Recount
+from analytics.places import Places
+from analytics.stays import NEVER
+from analytics.stream import atlas, binary, events, presence
+from analytics.stream.batch import to_datetime
+from engagement.database import connect
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+Stay = tuple[int, int, int, int, int, bool, bool]  # shopper, zone, started, ended, closes_at, cut, counted
+
+SLICE: Final = 300  # shoppers in one snapshot
+EXAMPLES: Final = 20
+
+
+@dataclass(slots=True)
+class Report:
+    """What was compared, and how it differed."""
+
+    shoppers: int = 0
+    stays: int = 0
+    differences: int = 0
+    examples: list[str] = field(default_factory=list)
+
+    def differ(self, sentence: str) -> None:
+        self.differences += 1
+        if len(self.examples) < EXAMPLES:
+            self.examples.append(sentence)
+
+
+def recount(*, progress: Callable[[int], None] = lambda _: None) -> Report:
+    """Compare all organisations' owners, stays and counters with their events. `progress` is told the shoppers done."""
+    report, started = Report(), datetime.now(UTC)
+    with connect(application_name="atrium-recount", options="-c jit=off -c statement_timeout=600s") as connection:
+        connection.read_only, connection.isolation_level = True, psycopg.IsolationLevel.REPEATABLE_READ
+        for (organisation,) in connection.execute("SELECT id FROM engagement_organisation ORDER BY id").fetchall():
+            with connection.transaction():
+                _compare_owners(connection, organisation, report)
+                _compare_counters(connection, organisation, report)
+            for compared in _slices(connection, organisation, report):
+                progress(compared)
+    Recount.objects.create(
+        started_at=started,
+        finished_at=datetime.now(UTC),
+        shoppers=report.shoppers,
+        stays=report.stays,
+        differences=report.differences,
+        examples=report.examples,
+    )
+    return report
+
+
+def _slices(connection: Connection, organisation: int, report: Report) -> Iterator[int]:
+    cursor = 0
+    while True:
+        with connection.transaction():
+            # Shoppers whose devices are about to change hands are compared when that is settled.
+            rows = connection.execute(
+                """SELECT s.id FROM engagement_shopper s WHERE s.organisation_id = %s AND s.id > %s
+                   AND NOT EXISTS (SELECT 1 FROM engagement_identityclaim c JOIN engagement_device d ON d.id = c.device_id
+                                   WHERE c.shopper_id = s.id OR d.owner_id = s.id)
+                   ORDER BY s.id LIMIT %s""",
+                [organisation, cursor, SLICE],
+            ).fetchall()
+            if not rows:
+                return
+            shoppers = np.array([row[0] for row in rows], dtype=np.int64)
+            _compare_stays(connection, atlas.load(connection, organisation), shoppers, report)
+        cursor = rows[-1][0]
+        report.shoppers += len(rows)
+        yield report.shoppers
+
+
+def _compare_stays(connection: Connection, places: Places, shoppers: presence.Ints, report: Report) -> None:
+    always = np.full(len(shoppers), presence.YEAR_ONE)
+    stored = events.read(connection, events.Windows(shoppers, always, np.full(len(shoppers), presence.FAR_OFF)))
+    chains = stays.fold(*presence.segments_of(places.observe(stored.events), stored.shopper, stored.events.occurred_at, places))
+    made = chains.take(chains.opened < NEVER)
+    counted = made.ended - made.opened >= places.min_stay(made.zone, made.opened)
+    expected = set(_rows(made.shopper, made.zone, made.opened, made.ended, made.closes_at, made.cut, counted))
+    live = presence.stays_of(connection, shoppers)
+    found = set(_rows(live.shopper, live.zone, live.started, live.ended, live.closes_at, live.cut, live.counted))
+    report.stays += len(expected)
+    for missing in sorted(expected - found):
+        report.differ(f"Missing: {_sentence(missing)}")
+    for surplus in sorted(found - expected):
+        report.differ(f"Should not be: {_sentence(surplus)}")
+
+
+def _rows(*columns: binary.Array) -> Iterator[Stay]:
+    return zip(*(column.tolist() for column in columns), strict=True)
+
+
+def _sentence(stay: Stay) -> str:
+    shopper, zone, started, ended, _, _, counted = stay
+    return f"shopper {shopper} in zone {zone} from {to_datetime(started)} to {to_datetime(ended)}, {'counted' if counted else 'a pass-by'}."
+
+
+def _compare_owners(connection: Connection, organisation: int, report: Report) -> None:
+    """A device belongs to the shopper of its first identified event, or to one of its own."""
+    rows = connection.execute(
+        """SELECT d.id FROM engagement_device d JOIN engagement_shopper o ON o.id = d.owner_id
+           LEFT JOIN LATERAL (SELECT e.shopper_id FROM engagement_event e WHERE e.device_id = d.id AND e.shopper_id IS NOT NULL
+                              ORDER BY e.occurred_at, e.event_id LIMIT 1) f ON true
+           WHERE d.organisation_id = %s AND NOT EXISTS (SELECT 1 FROM engagement_identityclaim c WHERE c.device_id = d.id)
+             AND CASE WHEN f.shopper_id IS NULL THEN o.device_key IS DISTINCT FROM d.key ELSE f.shopper_id <> d.owner_id END""",
+        [organisation],
+    )
+    for (device,) in rows:
+        report.differ(f"Device {device} has another owner than its first identified event says.")
+
+
+def _compare_counters(connection: Connection, organisation: int, report: Report) -> None:
+    """Every stored event was counted as accepted or unmatched, once."""
+    found = connection.execute(
+        """SELECT (SELECT coalesce(sum(events), 0) FROM engagement_outcome WHERE organisation_id = %(o)s AND outcome IN ('accepted', 'unmatched')),
+                  (SELECT count(*) FROM engagement_event WHERE organisation_id = %(o)s)""",
+        {"o": organisation},
+    ).fetchone()
+    if found and found[0] != found[1]:
+        report.differ(f"Organisation {organisation} counted {found[0]} events and stores {found[1]}.")

@@ -92,7 +92,8 @@ def fold_new(connection: Connection, places: Places, organisation: int, seen: Ob
     is_live = np.zeros(len(ids), np.bool_)
     np.logical_or.at(is_live, member, live)
     scene = apply.Scene(organisation, known.id, known.shard, is_live, _marks(connection, organisation))
-    late = first < known.last_at
+    # Also at the very instant of the latest: an exit there, for which no stay was stored, cuts what is told of that instant now.
+    late = first <= known.last_at
     horizon = last.copy()
     if not late.all():
         segments, cuts = presence.segments_of(seen, shopper, at, places)

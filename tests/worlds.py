@@ -12,12 +12,13 @@ from uuid import UUID
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
-from tests.golden import ORGANISATION, position, rectangle
+from tests.golden import ORGANISATION, instant, position, rectangle
 from tests.reference import SECOND, Custom, Enter, Event, Exit, Fix, Payload, Placement, Places, Sighting, Stay, Version, metres_off, stays
 
 DEPTH: Final = int(os.environ.get("LAW_DEPTH") or 1)
 HOUR: Final = 3600 * SECOND
 DAY: Final = 24 * HOUR
+TODAY: Final = instant("00:00:00")  # of the table of cases
 
 ZONES: Final = ("root", "a", "b", "c", "d")
 BEACONS: Final = ("b1", "b2", "b3")
@@ -71,7 +72,7 @@ def versions(parents: tuple[str, ...], pace: tuple[int, ...]) -> st.SearchStrate
 @st.composite
 def instants(draw: st.DrawFn, pace: tuple[int, ...]) -> list[int]:
     """Crowded times: each is a step of the pace from some other, or from the latest. Some worlds lie around midnight."""
-    made = [draw(st.sampled_from((8 * HOUR, 24 * HOUR - 30 * SECOND, 24 * HOUR)))]
+    made = [draw(st.sampled_from((TODAY + 8 * HOUR, TODAY + DAY - 30 * SECOND, TODAY + DAY)))]
     for _ in range(draw(st.integers(2, 7))):
         origin = draw(st.sampled_from((made[-1], *made)))
         made.append(origin + draw(st.sampled_from((1, 1, *pace, *pace))) * SECOND + draw(st.sampled_from(NUDGES)))
@@ -133,7 +134,7 @@ def events(draw: st.DrawFn, places: Places, times: list[int], most: int) -> list
             id=UUID(int=(draw(st.integers(0, 255)) << 120) + number),
             payload=draw(said),
             at=happened,
-            received_at=2 * DAY,
+            received_at=TODAY + 2 * DAY,
             shopper=draw(named),
         )
         made.append(clocked(event, happened, draw(st.sampled_from((None, None, None, *BELIEVED, *CORRECTED)))))

@@ -1,11 +1,11 @@
 """A plan to rows, in bulk, inside the caller's transaction and under the lock of the organisation's row."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from django.db.models import F
+from django.db.models import F, Model
 
 from engagement import tenancy
 from engagement.models import ApiKey, Beacon, BeaconPlacement, Brand, Device, KeyKind, Organisation, PlacesChange, Venue, Zone, ZoneVersion
@@ -14,6 +14,7 @@ from engagement.provisioning.state import State
 
 BEGINNING: Final = datetime(1, 1, 1, tzinfo=UTC)  # the first version: history that is imported later finds it
 _BATCH: Final = 1000
+Row = TypeVar("Row", bound=Model)
 
 
 @dataclass(frozen=True)
@@ -61,13 +62,18 @@ def _reason(plan: Plan) -> str:
     return ("provisioned " + ", ".join(keys[:3]))[: 200 - len(more)] + more
 
 
+def _rewrite(model: type[Row], rows: list[Row], names: Sequence[str]) -> None:
+    """Existing rows, by their primary key. Django's bulk_update builds a CASE for each field and row: some ten times slower."""
+    model._default_manager.bulk_create(rows, batch_size=_BATCH, update_conflicts=True, unique_fields=["id"], update_fields=list(names))
+
+
 def _brands(plan: Plan, rows: _Rows) -> None:
     new = [Brand(organisation=rows.organisation, key=step.key, name=step.target.name) for step in plan.brands if step.verb is Verb.CREATE]
     rows.brands.update({brand.key: brand for brand in Brand.objects.bulk_create(new, batch_size=_BATCH)})
     changed = [step for step in plan.brands if step.verb is Verb.CHANGE]
     for step in changed:
         rows.brands[step.key].name = step.target.name
-    Brand.objects.bulk_update([rows.brands[step.key] for step in changed], ["name"], batch_size=_BATCH)
+    _rewrite(Brand, [rows.brands[step.key] for step in changed], ("name",))
 
 
 def _venues(plan: Plan, rows: _Rows) -> None:
@@ -81,7 +87,7 @@ def _venues(plan: Plan, rows: _Rows) -> None:
     for step in changed:
         rows.venues[step.key].name = step.target.name
         rows.venues[step.key].time_zone = step.target.time_zone
-    Venue.objects.bulk_update([rows.venues[step.key] for step in changed], ["name", "time_zone"], batch_size=_BATCH)
+    _rewrite(Venue, [rows.venues[step.key] for step in changed], ("name", "time_zone"))
 
 
 def _zones(plan: Plan, rows: _Rows) -> None:
@@ -98,7 +104,7 @@ def _zones(plan: Plan, rows: _Rows) -> None:
     for step in changed:
         zone, target = rows.zones[step.key], step.target
         zone.name, zone.kind, zone.brand = target.name, target.kind, rows.brands[target.brand] if target.brand else None
-    Zone.objects.bulk_update([rows.zones[step.key] for step in changed], ["name", "kind", "brand"], batch_size=_BATCH)
+    _rewrite(Zone, [rows.zones[step.key] for step in changed], ("name", "kind", "brand"))
 
 
 def _zone_versions(plan: Plan, state: State, rows: _Rows, now: datetime) -> list[datetime]:
@@ -119,7 +125,7 @@ def _zone_versions(plan: Plan, state: State, rows: _Rows, now: datetime) -> list
                 rewritten.append(current)
     ZoneVersion.objects.filter(pk__in=closed).update(valid_to=now)
     ZoneVersion.objects.bulk_create(opened, batch_size=_BATCH)
-    ZoneVersion.objects.bulk_update(rewritten, VERSIONED, batch_size=_BATCH)
+    _rewrite(ZoneVersion, rewritten, VERSIONED)
     return [version.valid_from for version in (*opened, *rewritten)]
 
 
@@ -144,7 +150,7 @@ def _beacons(plan: Plan, state: State, rows: _Rows, now: datetime) -> list[datet
             rewritten.append(current)
     BeaconPlacement.objects.filter(pk__in=closed).update(valid_to=now)
     BeaconPlacement.objects.bulk_create(opened, batch_size=_BATCH)
-    BeaconPlacement.objects.bulk_update(rewritten, ["zone"], batch_size=_BATCH)
+    _rewrite(BeaconPlacement, rewritten, ("zone",))
     return [placement.valid_from for placement in (*opened, *rewritten)]
 
 

@@ -1,0 +1,5 @@
+"""Lists and pages that show a plan, or what the events mean."""
+
+from analytics.admin import shoppers, stays, venues, work
+
+__all__ = ["shoppers", "stays", "venues", "work"]

@@ -1,0 +1,55 @@
+"""Work on history: re-cuts and how far they are."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Max
+from django.http import HttpRequest, HttpResponse
+from django.utils.html import format_html
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from analytics.models import Recut
+from engagement import display
+from engagement.models import PlacesChange, Shopper
+from engagement.scoped import MachineMadeAdmin
+
+
+@admin.register(Recut)
+class RecutAdmin(MachineMadeAdmin):
+    """Stays made again from the events, after a change of places."""
+
+    list_display = ("asked", "reason", "from_when", "progress", "changes", "finished")
+    list_display_links = None
+    ordering = ("-pk",)
+    list_before_template = "analytics/waiting_changes.html"
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        waiting = PlacesChange.objects.filter(organisation=self.organisation(request)).order_by("-pk")[:20]
+        told = [(change.reason, display.moment(change.created_at)) for change in waiting]
+        return super().changelist_view(request, {"title": _("Re-cuts: stays made again"), "waiting_changes": told, **(extra_context or {})})  # type: ignore[no-any-return]
+
+    @admin.display(description=gettext_lazy("asked for"))
+    def asked(self, recut: Recut) -> str:
+        return display.moment(recut.created_at)
+
+    @admin.display(description=gettext_lazy("stays since"))
+    def from_when(self, recut: Recut) -> str:
+        return display.moment(recut.since) if recut.since else _("the beginning")
+
+    @admin.display(description=gettext_lazy("progress"))
+    def progress(self, recut: Recut) -> str:
+        """By the numbers of shoppers, which are given in order: near enough, and nothing is counted."""
+        if recut.finished_at:
+            return display.tag(_("done"), "good")
+        newest = Shopper.objects.aggregate(newest=Max("pk"))["newest"] or 0
+        percent = min(99, 100 * recut.cursor // newest) if newest else 0
+        return format_html('<progress max="100" value="{0}">{0} %</progress> {0} %', percent)
+
+    @admin.display(description=gettext_lazy("stays changed"))
+    def changes(self, recut: Recut) -> str:
+        return display.number(recut.changed)
+
+    @admin.display(description=gettext_lazy("finished"))
+    def finished(self, recut: Recut) -> str:
+        return display.moment(recut.finished_at)

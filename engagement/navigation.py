@@ -1,0 +1,69 @@
+"""The sidebar of the web admin."""
+
+from typing import Any, Final
+
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
+
+from engagement import display, site, tenancy
+from engagement.models import Organisation, SetAside
+
+PEOPLE: Final = (
+    (_("Shoppers"), "group", "admin:engagement_shopper_changelist"),
+    (_("Devices"), "smartphone", "admin:engagement_device_changelist"),
+    (_("Stays"), "schedule", "admin:analytics_stay_changelist"),
+    (_("Transitions"), "swap_horiz", "admin:analytics_transition_changelist"),
+)
+PLACES: Final = (
+    (_("Venues"), "apartment", "admin:engagement_venue_changelist"),
+    (_("Zones"), "dashboard", "admin:engagement_zone_changelist"),
+    (_("Beacons"), "bluetooth", "admin:engagement_beacon_changelist"),
+    (_("Brands"), "storefront", "admin:engagement_brand_changelist"),
+    (_("Changes"), "history", "admin:engagement_zoneversion_changelist"),
+    (_("Re-cuts"), "cached", "admin:analytics_recut_changelist"),
+)
+INTAKE: Final = (
+    (_("API keys"), "key", "admin:engagement_apikey_changelist"),
+    (_("Outcomes"), "fact_check", "outcomes"),
+)
+SWITCH: Final = ((_("Choose an organisation"), "domain", "admin:choose_organisation"),)
+OPERATION: Final = (
+    (_("Organisations"), "domain_add", "admin:engagement_organisation_changelist"),
+    (_("Users"), "manage_accounts", "admin:auth_user_changelist"),
+)
+BADGE_UP_TO: Final = 99
+
+
+def groups(request: HttpRequest) -> list[dict[str, Any]]:
+    operation = {"title": _("Operation"), "separator": True, "items": _items(request, OPERATION)}
+    found = site.found_seat(request)
+    if found is None:
+        return [operation] if request.user.is_superuser else []
+    listed = [
+        {"items": [_item(request, _("Live"), "sensors", "live")]},
+        {"title": _("People"), "separator": True, "items": _items(request, PEOPLE)},
+        {"title": _("Places"), "separator": True, "items": _items(request, PLACES)},
+        {"title": _("Intake"), "separator": True, "items": [*_items(request, INTAKE), _set_aside(request, found.organisation)]},
+    ]
+    if tenancy.organisations_of(request.user).count() > 1:
+        listed.append({"separator": True, "items": _items(request, SWITCH)})
+    return [*listed, operation] if request.user.is_superuser else listed
+
+
+def _items(request: HttpRequest, entries: tuple[tuple[Any, str, str], ...]) -> list[dict[str, Any]]:
+    return [_item(request, *entry) for entry in entries]
+
+
+def _item(request: HttpRequest, title: Any, icon: str, name: str) -> dict[str, Any]:
+    link = reverse(name)
+    return {"title": title, "icon": icon, "link": link, "active": request.path.startswith(link)}
+
+
+def _set_aside(request: HttpRequest, organisation: Organisation) -> dict[str, Any]:
+    """With the number of rows that wait for a person, counted to a hundred."""
+    item = _item(request, _("Set aside"), "inventory_2", "admin:engagement_setaside_changelist")
+    count = SetAside.objects.filter(organisation=organisation, replayed_at=None)[: BADGE_UP_TO + 1].count()
+    if not count:
+        return item
+    return {**item, "badge": display.number(count) if count <= BADGE_UP_TO else f"{BADGE_UP_TO}+", "badge_variant": "warning"}

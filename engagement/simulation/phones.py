@@ -72,6 +72,10 @@ class Pocket:
     def empty(self) -> bool:
         return self._sent == len(self._trace.texts) and self._again is None
 
+    def out(self, now: float) -> bool:
+        """Whether its owner is about."""
+        return self._trace.times[0] <= now <= self._trace.times[-1]
+
     def due(self, now: float) -> Iterator[Parcel]:
         """What it sends at this instant: nothing most of the time."""
         if now < self._next:

@@ -147,7 +147,7 @@ def inbox(organisation: Organisation) -> Backlog:
         " FROM engagement_inbox WHERE organisation_id = %(organisation)s"
     )
     [(requests, events, oldest)] = _rows(query, {"organisation": organisation.pk})
-    return Backlog(requests, events, round(oldest, 3))
+    return Backlog(requests, events, seconds(round(oldest, 3)) or 0)
 
 
 def _rows(query: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:

@@ -73,6 +73,11 @@ class Reading(APIView):
 
     http_method_names = ("get", "head")
 
+    @property
+    def default_response_headers(self) -> dict[str, str]:
+        """One address has other answers for other organisations, so nobody on the way may keep them."""
+        return {**super().default_response_headers, "Cache-Control": "no-store"}
+
 
 class NothingHere(APIView):
     """Any other address under /api/: so that a misspelt one is answered in the API's own form."""

@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+from engagement.door.answers import PROBLEMS
 from engagement.protocols.atrium import MAX_EVENTS
 from engagement.protocols.refusals import Reason
 
@@ -111,16 +112,19 @@ _REFUSALS: Final = {
     401: "No key, or an unknown one.",
     403: "The key may not do this.",
     405: "Only POST.",
-    413: "More than 256 KiB as sent, or 4 MiB unpacked.",
+    408: "The body came too slowly.",
+    413: "More than 256 KiB as sent, 4 MiB unpacked, or 500 events.",
     415: "Not `application/json`, or an encoding other than gzip.",
     429: "Too much at once. Nothing was stored: send it again after `Retry-After` seconds.",
     503: "Not now. Nothing was stored: send it again after `Retry-After` seconds.",
 }
 _DOOR_PROBLEM: Final = {
     "type": "object",
-    "required": ["status", "code"],
+    "required": ["type", "title", "status", "code", "detail"],
     "properties": {
-        name: {"type": kind} for name, kind in (("type", "string"), ("title", "string"), ("status", "integer"), ("code", "string"), ("detail", "string"))
+        **{name: {"type": "string"} for name in ("type", "title", "detail")},
+        "status": {"type": "integer"},
+        "code": {"type": "string", "enum": sorted(PROBLEMS), "description": "Stable: programs may rely on it."},
     },
 }
 

@@ -1,4 +1,24 @@
 from django.contrib import admin
-from django.urls import path
+from django.urls import include, path, re_path
+from django.views.generic import RedirectView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-urlpatterns = [path("admin/", admin.site.urls)]
+from analytics import dashboard
+from engagement import health
+from engagement.api import NothingHere
+
+seen = admin.site.admin_view  # logged in, as a member
+urlpatterns = [
+    path("admin/live/", seen(dashboard.live), name="live"),
+    path("admin/live/<int:pk>/", seen(dashboard.live_venue), name="live_venue"),
+    path("admin/live/<int:pk>/now", seen(dashboard.live_now), name="live_now"),
+    path("admin/outcomes/", seen(dashboard.outcomes), name="outcomes"),
+    path("admin/", admin.site.urls),
+    path("healthz/live", health.live),
+    path("healthz/ready", health.ready),
+    path("api/v1/", include("analytics.urls")),
+    path("api/v1/schema", SpectacularAPIView.as_view(), name="schema"),
+    path("api/v1/docs", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
+    re_path(r"^api/", NothingHere.as_view()),
+    path("", RedirectView.as_view(pattern_name="admin:index")),
+]

@@ -2,6 +2,7 @@
 
 from django.db import models
 from django.db.models import F, Q
+from django.utils.translation import gettext_lazy as _
 
 from engagement.models import Organisation, Shopper, Zone
 
@@ -83,6 +84,10 @@ class Recut(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     finished_at = models.DateTimeField(null=True)
     changed = models.BigIntegerField(default=0)  # stays made, changed or removed
+
+    class Meta:
+        verbose_name = _("re-cut")
+        verbose_name_plural = _("re-cuts")
 
     def __str__(self) -> str:
         return f"re-cut {self.pk}"

@@ -108,6 +108,8 @@ class ZoneVersion(models.Model):
     max_accuracy_m = models.FloatField()
 
     class Meta:
+        verbose_name = _("change of places")
+        verbose_name_plural = _("changes of places")
         constraints = [
             models.UniqueConstraint(fields=["zone", "valid_from"], name="zone_version_from"),
             models.UniqueConstraint(fields=["zone"], condition=Q(valid_to=None), name="zone_version_one_current"),
@@ -181,6 +183,8 @@ class ApiKey(models.Model):
     revoked_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
+        verbose_name = _("API key")
+        verbose_name_plural = _("API keys")
         constraints = [models.UniqueConstraint(fields=["organisation", "name"], name="api_key_name")]
 
     def __str__(self) -> str:
@@ -290,6 +294,10 @@ class SetAside(models.Model):
     error = models.TextField()  # never the payload's content: type and place of the failure
     set_aside_at = models.DateTimeField(auto_now_add=True)
     replayed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        verbose_name = _("request set aside")
+        verbose_name_plural = _("set aside")
 
     def __str__(self) -> str:
         return f"set aside {self.pk}"

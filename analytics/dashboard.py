@@ -98,7 +98,7 @@ def _since(asked: str, now: datetime) -> datetime:
 def _last_events(organisation: Organisation, venue: Venue) -> list[dict[str, Any]]:
     recent = list(RecentEvent.objects.filter(organisation=organisation).order_by("-id")[:EVENTS_SHOWN])
     keys = {key for event in recent for key in event.zones.split()}
-    names = dict(Zone.objects.filter(organisation=organisation, key__in=keys).values_list("key", "name"))
+    zones = {zone.key: zone for zone in Zone.objects.filter(organisation=organisation, key__in=keys)}
     return [
         {
             "id": event.pk,
@@ -108,10 +108,16 @@ def _last_events(organisation: Organisation, venue: Venue) -> list[dict[str, Any
             "outcome": event.outcome,
             "label": display.outcome(event.outcome),
             "tone": display.tone(event.outcome),
-            "zones": [names.get(key, key) for key in event.zones.split()],
+            "zones": _names([zones[key] for key in event.zones.split() if key in zones]),
         }
         for event in recent
     ]
+
+
+def _names(zones: list[Zone]) -> list[str]:
+    """The innermost places; the venue and its floors go without saying where there is more to say."""
+    inner = [zone for zone in zones if zone.kind not in plan.CONTAINERS]
+    return [zone.name for zone in inner or zones[:1]]
 
 
 def _wall(moment: datetime, venue: Venue, *, seconds: bool = True) -> str:

@@ -26,6 +26,7 @@ OVERLAP_M2: Final = 1.0  # outlines of neighbours share a wall; floors above one
 
 # What is drawn as an outline only: it contains the others, and its figure is shown elsewhere.
 CONTAINERS: Final = frozenset({"venue", "floor"})
+DRAWN_FIRST: Final = {"street": 0, "floor": 1, "venue": 2}
 
 
 @dataclass(frozen=True)
@@ -126,8 +127,8 @@ def _sheet(floor: int | None, pairs: Sequence[tuple[Place, Shape]]) -> Sheet:
     side = max(right - left, bottom - top, 1.0)
     margin = side * MARGIN
     box = f"{left - margin:.1f} {top - margin:.1f} {right - left + 2 * margin:.1f} {bottom - top + 2 * margin:.1f}"
-    # Large ones first: what lies inside them is drawn over them, and can be pointed at.
-    ordered = sorted(pairs, key=lambda pair: (pair[0].kind != "street", pair[0].kind not in CONTAINERS, -pair[1].area))
+    # What contains others is drawn before them, and of the others the large before the small, so that each can be pointed at.
+    ordered = sorted(pairs, key=lambda pair: (DRAWN_FIRST.get(pair[0].kind, len(DRAWN_FIRST)), -pair[1].area))
     outlines = tuple(_outline(place, one, side) for place, one in ordered)
     return Sheet(floor=floor, view_box=box, outlines=outlines, hairline=round(side / 600, 3), letters=round(side / LETTERS, 2))
 

@@ -24,13 +24,14 @@ def clock_of(organisation: Organisation) -> tzinfo:
 
 
 def moment(value: datetime | None, clock: str | tzinfo | None = None, *, seconds: bool = False) -> str | SafeString:
-    """`21 Nov 2026, 10:05 SAST`, in the given time zone or the one of the request; the exact instant in its tooltip."""
+    """`21 Nov, 10:05 SAST`, with the year where it is another, in the given time zone or the one of the request; the exact instant in its tooltip."""
     if value is None:
         return NOTHING
     if value.year <= BEGINNING_YEAR:
         return gettext("the beginning")
     local = timezone.localtime(value, ZoneInfo(clock) if isinstance(clock, str) else clock)
-    text = formats.date_format(local, "j M Y, H:i:s" if seconds else "j M Y, H:i")
+    date_format = "j M" if local.year == timezone.localtime(timezone=local.tzinfo).year else "j M Y"
+    text = formats.date_format(local, f"{date_format}, H:i:s" if seconds else f"{date_format}, H:i")
     return format_html('<time datetime="{0}" title="{0}">{1} {2}</time>', value.isoformat(), text, local.tzname() or "")
 
 

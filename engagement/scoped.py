@@ -8,6 +8,7 @@ from django.db.models import QuerySet
 from django.forms import Field
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.functional import cached_property
+from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 from unfold import paginator
 from unfold.admin import ModelAdmin
@@ -59,6 +60,12 @@ class ScopedAdmin(ModelAdmin):  # type: ignore[misc]
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        return super().changelist_view(request, {"title": capfirst(self.opts.verbose_name_plural), **(extra_context or {})})  # type: ignore[no-any-return]
+
+    def changeform_view(self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: dict[str, Any] | None = None) -> Any:
+        return super().changeform_view(request, object_id, form_url, {"title": capfirst(self.opts.verbose_name), **(extra_context or {})})
 
     def own(self, request: HttpRequest, object_id: str) -> Any:
         """The row of that number, or 404."""

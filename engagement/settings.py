@@ -75,6 +75,7 @@ TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en"
 
 INSTALLED_APPS = [
+    "engagement",  # before the theme, a template of which it replaces
     "unfold.apps.BasicAppConfig",
     "unfold.contrib.filters",
     "engagement.admin_app.AtriumAdminConfig",
@@ -86,7 +87,6 @@ INSTALLED_APPS = [
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
-    "engagement",
     "analytics",
     "notifications",
 ]
@@ -137,6 +137,7 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
 UNFOLD = {
     "SITE_TITLE": "Atrium",
     "SITE_HEADER": "Atrium",

@@ -53,7 +53,7 @@ class SetAsideAdmin(MachineMadeAdmin):
 
     @admin.display(description=gettext_lazy("error"))
     def short_error(self, row: SetAside) -> str:
-        first = row.error.strip().splitlines()[-1] if row.error.strip() else display.NOTHING
+        first = row.error.strip().splitlines()[0] if row.error.strip() else display.NOTHING
         return first if len(first) <= 100 else first[:99] + "…"
 
     @admin.display(description=gettext_lazy("state"))

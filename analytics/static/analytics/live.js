@@ -4,7 +4,7 @@
 document.addEventListener("DOMContentLoaded", () => {
   const page = document.getElementById("live");
   if (!page) return;
-  const EVERY = 2000, PATIENCE = 8000, MINUTE = 60000, CALM = 10000, LEVELS = 5;
+  const EVERY = 2000, PATIENCE = 8000, MINUTE = 60000, CALM = 10000, LEVELS = 5, BUSIEST = 8;
   const byId = (id) => document.getElementById(id);
   const text = (name) => page.dataset[`text${name}`];
   const numbers = new Intl.NumberFormat(document.documentElement.lang);
@@ -123,6 +123,21 @@ document.addEventListener("DOMContentLoaded", () => {
     }
     for (const row of rows) row.querySelector("[data-count]").textContent = numbers.format(counts[row.dataset.row] || 0);
     legend(ends);
+    busiest(counts);
+  }
+
+  // The fullest shops and areas; what holds them (venue, floors) would always come first, and says little.
+  function busiest(counts) {
+    const full = rows.filter((row) => row.matches("tr") && row.dataset.kind !== "floor" && counts[row.dataset.row])
+      .sort((one, other) => counts[other.dataset.row] - counts[one.dataset.row]).slice(0, BUSIEST);
+    byId("nobody").hidden = full.length > 0;
+    byId("busiest").replaceChildren(...full.map((row) => {
+      const item = document.createElement("li"), count = document.createElement("span");
+      count.className = "count";
+      count.textContent = numbers.format(counts[row.dataset.row]);
+      item.append(row.querySelector("a").cloneNode(true), count);
+      return item;
+    }));
   }
 
   function legend(ends) {

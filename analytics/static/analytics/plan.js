@@ -1,4 +1,4 @@
-// Tabs of a plan's floors, as the ARIA practices have them: arrows move, the panel follows.
+// A plan: what a pointer or the keyboard is at is named below it; and tabs of its floors, as the ARIA practices have them.
 "use strict";
 
 document.addEventListener("DOMContentLoaded", () => {
@@ -19,5 +19,13 @@ document.addEventListener("DOMContentLoaded", () => {
       choose(next);
       next.focus();
     });
+  }
+  for (const line of document.querySelectorAll(".pointed")) {
+    const name = (event) => {
+      const zone = event.target.closest?.("[data-zone]");
+      if (zone) line.textContent = zone.getAttribute("aria-label");
+    };
+    line.parentElement.addEventListener("pointerover", name);
+    line.parentElement.addEventListener("focusin", name);
   }
 });

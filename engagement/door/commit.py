@@ -100,7 +100,7 @@ class Committer:
 def _fail(group: list[tuple[Entry, asyncio.Future[None]]], error: Exception) -> None:
     for _, done in group:
         if not done.done():
-            done.set_exception(error)
+            done.set_exception(Away() if isinstance(error, Away) else error)  # one for each: a shared one would keep all their frames
 
 
 async def _copy(connection: Connection, *, entries: list[Entry]) -> None:

@@ -226,7 +226,7 @@ def _label(text: str | None) -> str:
 
 def _read_envelope(body: bytes) -> _Envelope:
     try:
-        text = body.decode()  # skipped parts of JSON are not checked by the decoder
+        body.decode()  # skipped parts of JSON are not checked by the decoder
         if len(body) > 64 * 1024:
             _count_events(body)
         envelope = _decode_envelope(body)
@@ -238,24 +238,25 @@ def _read_envelope(body: bytes) -> _Envelope:
     except msgspec.ValidationError as error:
         raise InvalidEnvelope(explain(error)[1]) from error
     except msgspec.DecodeError as error:
-        envelope = _read_leniently(text, error)
+        envelope = _read_leniently(body, str(error))
     except Refused as refused:
         raise InvalidEnvelope(refused.detail) from refused
     _check_envelope(envelope)
     return envelope
 
 
-def _read_leniently(text: str, strict: msgspec.DecodeError) -> _Envelope:
-    parts = lenient.split(text, "events")
+def _read_leniently(body: bytes, complaint: str) -> _Envelope:
+    """The request, if only some events in it are no JSON. `complaint` is the strict reader's."""
+    parts = lenient.split(body, "events")
+    if parts is None:
+        mark = " It begins with a byte order mark." if body.startswith(b"\xef\xbb\xbf") else ""
+        raise NotJson(f"{complaint}.{mark}")
     try:
-        if parts is None:
-            raise strict
         envelope = _decode_envelope(parts[0])
     except msgspec.ValidationError as error:
         raise InvalidEnvelope(explain(error)[1]) from error
     except msgspec.DecodeError as error:
-        mark = " It begins with a byte order mark." if text.startswith("\ufeff") else ""
-        raise NotJson(f"{strict}.{mark}") from error
+        raise NotJson(f"{complaint}.") from error
     envelope.events = [Raw(event) for event in parts[1]]
     return envelope
 

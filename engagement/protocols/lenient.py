@@ -6,15 +6,15 @@ It is slow and used only where the first one fails. It takes a body apart, so th
 import json
 from typing import Any, Final
 
-LENGTH: Final = 256 * 1024  # characters; objects are many times larger than the text they came from
+BYTES: Final = 256 * 1024  # objects are many times larger than the text they came from
 
 
-def split(text: str, name: str) -> tuple[bytes, list[bytes]] | None:
+def split(text: bytes, name: str) -> tuple[bytes, list[bytes]] | None:
     """The object in `text` with the list `name` emptied, and the list's items, all as JSON again as far as possible. None: it cannot be read."""
-    if len(text) > LENGTH:
+    if len(text) > BYTES:
         return None
     try:
-        whole = json.loads(text, object_pairs_hook=_unique_or_pairs)
+        whole = json.loads(text.decode(), object_pairs_hook=_unique_or_pairs)
         if not isinstance(whole, dict) or not isinstance(whole.get(name), list):
             return None
         return json.dumps({**whole, name: []}).encode(), [json.dumps(item).encode() for item in whole[name]]

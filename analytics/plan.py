@@ -65,6 +65,7 @@ class Sheet:
 
     floor: int | None
     view_box: str
+    aspect: float  # width by height
     outlines: tuple[Outline, ...]
     hairline: float  # width of a thin line, in metres
     letters: float  # size of a name, in metres
@@ -126,11 +127,19 @@ def _sheet(floor: int | None, pairs: Sequence[tuple[Place, Shape]]) -> Sheet:
     left, top, right, bottom = shapely.total_bounds(np.asarray([one for _place, one in pairs], dtype=object)).tolist()
     side = max(right - left, bottom - top, 1.0)
     margin = side * MARGIN
-    box = f"{left - margin:.1f} {top - margin:.1f} {right - left + 2 * margin:.1f} {bottom - top + 2 * margin:.1f}"
+    width, height = right - left + 2 * margin, bottom - top + 2 * margin
+    box = f"{left - margin:.1f} {top - margin:.1f} {width:.1f} {height:.1f}"
     # What contains others is drawn before them, and of the others the large before the small, so that each can be pointed at.
     ordered = sorted(pairs, key=lambda pair: (DRAWN_FIRST.get(pair[0].kind, len(DRAWN_FIRST)), -pair[1].area))
     outlines = tuple(_outline(place, one, side) for place, one in ordered)
-    return Sheet(floor=floor, view_box=box, outlines=outlines, hairline=round(side / 600, 3), letters=round(side / LETTERS, 2))
+    return Sheet(
+        floor=floor,
+        view_box=box,
+        aspect=round(width / height, 3),
+        outlines=outlines,
+        hairline=round(side / 600, 3),
+        letters=round(side / LETTERS, 2),
+    )
 
 
 def _outline(place: Place, one: Shape, side: float) -> Outline:

@@ -134,9 +134,9 @@ def timeline(stays: QuerySet[Stay], day: date, clock: Any) -> dict[str, Any]:
 
 
 def marks(first: datetime, hours: int) -> list[tuple[str, float]]:
-    """The hours' labels and where they stand, in percent; at most some eight."""
-    step = max(1, -(-hours // 8))
-    return [(f"{first + timedelta(hours=hour):%H:%M}", 100 * hour / hours) for hour in range(0, hours, step)]
+    """Times along the line and where they stand, in percent: at most some eight, each quarter of an hour at the finest."""
+    step = next(minutes for minutes in (15, 30, 60, 120, 180, 360) if hours * 60 <= minutes * 8 or minutes == 360)
+    return [(f"{first + timedelta(minutes=minute):%H:%M}", round(100 * minute / (hours * 60), 3)) for minute in range(0, hours * 60, step)]
 
 
 def lines(stays: list[Stay], first: datetime, seconds: float, clock: Any) -> list[tuple[str, list[Bar]]]:

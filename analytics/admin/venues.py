@@ -79,7 +79,7 @@ class ZoneAdmin(ProvisionedAdmin):
         if not self.has_change_permission(request, obj):
             return [facts]  # the table of versions shows the rest
         rules = {
-            "fields": (("exit_grace_s", "min_stay_s", "max_accuracy_m"), ("enter_rssi", "hold_rssi"), "boundary"),
+            "fields": (("exit_grace_s", "min_stay_s"), ("enter_rssi", "hold_rssi"), "max_accuracy_m", "boundary"),
             "description": _("A change holds from the moment it is saved. What happened before is judged by the version of its time."),
         }
         return [facts, (_("What decides a stay"), rules)]

@@ -36,7 +36,7 @@ class SetAsideAdmin(MachineMadeAdmin):
     list_display = ("when", "short_error", "events", "received", "state")
     list_filter = (ReplayedFilter,)
     ordering = ("-pk",)
-    fields = readonly_fields = ("when", "received", "error", "events", "imported", "state")
+    fields = readonly_fields = ("when", "received", "error", "events", "came_with", "state")
     change_form_outer_after_template = "engagement/set_aside.html"
     actions = ("replay",)
 
@@ -50,6 +50,10 @@ class SetAsideAdmin(MachineMadeAdmin):
     @admin.display(description=gettext_lazy("received"))
     def received(self, row: SetAside) -> str:
         return display.moment(row.received_at)
+
+    @admin.display(description=gettext_lazy("came with"))
+    def came_with(self, row: SetAside) -> str:
+        return _("an import key") if row.imported else _("an app's key")
 
     @admin.display(description=gettext_lazy("error"))
     def short_error(self, row: SetAside) -> str:

@@ -61,6 +61,10 @@ class ApiKeyAdmin(ScopedAdmin):
         context = {**self.admin_site.each_context(request), "title": _("Your new key"), "opts": self.opts, "key": obj, "token": request._token}  # type: ignore[attr-defined]
         return TemplateResponse(request, "engagement/token.html", context, headers={"Cache-Control": "no-store"})
 
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        only_save = {"title": _("Make a key"), "show_save_and_add_another": False, "show_save_and_continue": False}
+        return super().add_view(request, form_url, {**(extra_context or {}), **only_save})  # type: ignore[no-any-return]
+
     def get_urls(self) -> list[URLPattern]:
         revoke = path("<int:pk>/revoke/", self.admin_site.admin_view(require_http_methods(["GET", "POST"])(self.revoke)), name="engagement_apikey_revoke")
         return [revoke, *super().get_urls()]

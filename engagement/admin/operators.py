@@ -26,6 +26,7 @@ class OrganisationAdmin(ModelAdmin):  # type: ignore[misc]
 
     list_display = ("name", "key", "created_at")
     search_fields = ("name", "key")
+    ordering = ("name", "pk")
     fields = ("name", "key")
     readonly_fields = ("key",)
     inlines = (MembershipInline,)

@@ -16,5 +16,8 @@ def conninfo(**extra: Any) -> str:
 
 
 def connect(*, application_name: str, options: str = "") -> psycopg.Connection[tuple[Any, ...]]:
-    """A plain psycopg connection, autocommit on. `options` are server settings, as `-c statement_timeout=30s`."""
-    return psycopg.connect(conninfo(application_name=application_name, options=options), autocommit=True)
+    """A plain psycopg connection, autocommit on. `options` are server settings, as `-c statement_timeout=30s`.
+
+    In UTC, as Django's: west of it the beginning of time, from which first versions are valid, is no year that Python has.
+    """
+    return psycopg.connect(conninfo(application_name=application_name, options=f"-c timezone=UTC {options}"), autocommit=True)

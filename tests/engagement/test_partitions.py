@@ -152,8 +152,10 @@ def test_a_writer_without_end_is_told_and_costs_nothing(connection: Connection, 
     with database.connect(application_name="test writer") as writer:
         writer.execute("BEGIN")
         insert(writer, FIRST)
+        began = time.monotonic()
         with pytest.raises(errors.LockNotAvailable):
             partitions.ensure(connection, first=FIRST, last=LAST, pause=lambda seconds: None)
+        assert time.monotonic() - began < 5, "Everybody who writes waits behind a lock that is waited for."
         writer.execute("COMMIT")
     assert where_they_lie(connection) == {"engagement_event_default": 1}
 

@@ -13,10 +13,11 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from psycopg import sql
 
-from engagement import provisioning, tenancy
+from engagement import database, provisioning, tenancy
 from engagement.inbox import describe_address
-from engagement.models import ApiKey, Beacon, BeaconPlacement, Brand, Organisation, PlacesChange, Venue, Zone, ZoneVersion
+from engagement.models import ApiKey, Beacon, BeaconPlacement, Brand, Device, Organisation, PlacesChange, Shopper, Venue, Zone, ZoneVersion
 from tests import cast
 
 BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
@@ -89,6 +90,18 @@ def test_thresholds_that_are_given_are_kept_also_zero_ones(db: None) -> None:
 def test_the_first_versions_are_valid_from_the_beginning(acme: Organisation) -> None:
     assert set(ZoneVersion.objects.values_list("valid_from", "valid_to")) == {(BEGINNING, None)}
     assert set(BeaconPlacement.objects.values_list("valid_from", "valid_to")) == {(BEGINNING, None)}
+
+
+def test_programs_without_the_orm_can_read_the_beginning(db: None) -> None:
+    """Also where the database's own time zone lies west of Greenwich."""
+    ours = sql.Identifier(connection.settings_dict["NAME"])
+    with database.connect(application_name="test time zone") as plain:
+        plain.execute(sql.SQL("ALTER DATABASE {} SET timezone = 'America/New_York'").format(ours))
+        try:
+            with database.connect(application_name="test beginning") as other:
+                assert other.execute("SELECT '0001-01-01T00:00:00Z'::timestamptz").fetchone() == (BEGINNING,)
+        finally:
+            plain.execute(sql.SQL("ALTER DATABASE {} RESET timezone").format(ours))
 
 
 def test_the_same_file_again_changes_nothing(acme: Organisation) -> None:
@@ -243,6 +256,14 @@ class TestAskingForARecut:
         provisioning.provision(cast.acme_file() | {"keys": [{"name": "ops", "kind": "secret"}]})
         change_zone(min_stay_s=7)
         assert not PlacesChange.objects.exists()
+
+    def test_devices_that_are_there_have_events_also_without_a_key(self, db: None) -> None:
+        provisioning.provision(cast.acme_file() | {"keys": []})
+        acme = Organisation.objects.get()
+        owner = Shopper.objects.create(organisation=acme, shard=0, device_key="phone")
+        Device.objects.create(organisation=acme, key="phone", owner=owner)
+        change_zone(min_stay_s=7)
+        assert list(PlacesChange.objects.values_list("since", flat=True)) == [NOON]
 
 
 def test_tokens_are_told_once_and_work(acme: Organisation, acme_keys: dict[str, str]) -> None:

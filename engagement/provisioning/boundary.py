@@ -91,7 +91,12 @@ def _valid(geometry: shapely.Polygon | shapely.MultiPolygon) -> None:
     if match is None:
         raise Wrong(_("The boundary is not a valid polygon: %(reason)s.") % {"reason": said.lower()})
     reason = _in_words(match[1])
-    raise Wrong(_("%(reason)s, near longitude %(lon)s, latitude %(lat)s.") % {"reason": reason, "lon": match[2], "lat": match[3]})
+    raise Wrong(_("%(reason)s, near longitude %(lon)s, latitude %(lat)s.") % {"reason": reason, "lon": _degrees(match[2]), "lat": _degrees(match[3])})
+
+
+def _degrees(said: str) -> str:
+    """To the tenth of a metre: enough to find the corner on a map."""
+    return f"{float(said):.6f}".rstrip("0").rstrip(".")
 
 
 def _in_words(reason: str) -> str:

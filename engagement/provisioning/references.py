@@ -100,7 +100,7 @@ def _fixed(after: _After) -> Iterator[Fault]:
     state = after.state
     for zone in after.document.zones:
         known = state.zones.get(zone.key)
-        if known and zone.venue is not UNSET and zone.venue != known.venue.key:
+        if known and zone.venue in after.venues and zone.venue != known.venue.key:
             yield Fault(f"{zone.place}.venue", _("This zone belongs to venue %(key)s and cannot move to another.") % {"key": known.venue.key})
     for beacon in after.document.beacons:
         there = state.beacons.get(beacon.key)

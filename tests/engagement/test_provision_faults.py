@@ -176,6 +176,7 @@ class TestAgainstWhatIsThere:
         ("sections", "place", "words"),
         [
             ({"zones": [{"key": "north-brew", "venue": "south"}]}, "zones[0].venue", "belongs to venue north"),
+            ({"zones": [{"key": "north-brew", "venue": "nowhere"}]}, "zones[0].venue", "no venue nowhere"),
             ({"zones": [{"key": "north-brew", "parent": "south-shop"}]}, "zones[0].parent", "in another venue, south"),
             ({"zones": [{"key": "north-brew", "parent": "south"}]}, "zones[0].parent", "in another venue, south"),
             ({"zones": [zone(parent="south-shop")]}, "zones[0].parent", "in another venue"),
@@ -259,6 +260,7 @@ class TestBoundaries:
             ([[[0, 0], [1, 1], [2, 2], [0, 0]]], "", "encloses no area"),
             ([[[0, 0], [0, 0], [0, 0], [0, 0]]], "", "encloses no area"),
             ([[[0, 0], [1, 1], [1, 0], [0, 1], [0, 0]]], "", "crosses itself, near longitude 0.5, latitude 0.5"),
+            ([[[0, 0], [3, 1], [3, 0], [0, 7], [0, 0]]], "", "crosses itself, near longitude 2.625, latitude 0.875"),
             ([SQUARE, [[2, 2], [3, 2], [3, 3], [2, 2]]], "", "hole lies outside"),
             ([[[179, 0], [-179, 0], [-179, 1], [179, 1], [179, 0]]], ".coordinates[0]", "180th meridian"),
             ([[[179, 0], [181, 0], [181, 1], [179, 0]]], ".coordinates[0][1]", "longitude lies from -180"),

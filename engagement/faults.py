@@ -1,5 +1,6 @@
 """Named crash points for the fault tests: `FAULT=stream.claimed:kill` ends the process there, as a power cut would.
 
+The action is `kill`, `segv`, `stop` (it stands still until SIGCONT) or `raise`.
 Without the setting a point is one dictionary look-up. `FAULT_ONCE=<file>` makes a point fire only while that file exists,
 and removes it first, so that the process started again passes.
 """
@@ -27,6 +28,7 @@ POINTS: Final = (
     "recut.before_commit",
     "sweep.before_commit",
 )
+_SIGNALS: Final = {"kill": signal.SIGKILL, "segv": signal.SIGSEGV, "stop": signal.SIGSTOP}
 _name, _, _action = os.environ.get("FAULT", "").partition(":")
 _once = os.environ.get("FAULT_ONCE")
 
@@ -46,7 +48,7 @@ def point(name: str) -> None:
             return
     if _action == "raise":
         raise InjectedFault(name)
-    os.kill(os.getpid(), signal.SIGKILL if _action == "kill" else signal.SIGSEGV)
+    os.kill(os.getpid(), _SIGNALS[_action])
 
 
 _mark = os.environ.get("FAULT_MARK")

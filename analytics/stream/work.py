@@ -11,13 +11,16 @@ from analytics.stream import apply, batch, claim, counters, events, identities, 
 from analytics.stream.atlas import Atlas
 from analytics.stream.batch import Batch
 from analytics.stream.identities import People
+from engagement import environment
 from engagement.faults import point
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 Connection = psycopg.Connection[tuple[Any, ...]]
 
-SESSION: Final = "-c synchronous_commit=on -c jit=off -c lock_timeout=10s -c statement_timeout=60s -c idle_in_transaction_session_timeout=15s"
+# A process that stands still in the middle of its work gives its shards up after so many seconds.
+_IDLE_S: Final = environment.integer("ATRIUM_STREAM_IDLE_S", 15, 1, 3600)
+SESSION: Final = f"-c synchronous_commit=on -c jit=off -c lock_timeout=10s -c statement_timeout=60s -c idle_in_transaction_session_timeout={_IDLE_S}s"
 
 
 def work(connection: Connection, atlas: Atlas, shards: list[int], *, row: int | None = None) -> int:

@@ -1,0 +1,65 @@
+"""Case 15: SIGKILL at every crash point in turn. After a start without the fault, everything is as if nothing had been."""
+
+import random
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engagement import faults, provisioning
+from tests.cast import acme_file
+from tests.faults.client import Ledger, post_all
+from tests.faults.crowd import Request, crowd, fix, interleaved, walk
+from tests.faults.oracle import differences
+from tests.faults.processes import Keeper, Product
+from tests.servers import until
+
+
+def journey(product: Product, port: int) -> Ledger:
+    """Something of everything: crowds, a phone that is named late, places that change, stays that end."""
+    town, now = product.town, int(time.time())
+    before = [fix(number, now - 7200 + 30 * number) for number in range(1, 9)]
+    after = [fix(number, now - 6000 + 30 * number, "page") for number in range(101, 109)]
+    ledger = Ledger()
+    first = [Request("late-phone", tuple(before)), *interleaved(crowd(15, people=4, events=20), 15)]
+    second = [Request("late-phone", tuple(after), "late-crm"), first[0], *walk(random.Random(16), "more", events=20)]
+    for requests in (first, second):
+        told = post_all(town, port, requests)
+        ledger.acknowledged |= told.acknowledged
+        ledger.statuses += told.statuses
+        product.drain()
+    changed = acme_file()
+    # Valid from the beginning of time: what was heard of it and told nothing is judged again.
+    changed["beacons"].append({"key": "b-late", "zone": "north-page", "mac": "c4:be:84:00:00:99"})
+    provisioning.provision(changed)
+    product.drain()
+    until(lambda: not town.value("SELECT count(*) FROM analytics_stay WHERE NOT closed AND closes_at < now()"), within_s=30)
+    return ledger
+
+
+def told(product: Product) -> list[tuple[Any, ...]]:
+    """What the outbox says of the people's stays, apart from re-cuts: they tell of the way that history took."""
+    return sorted(product.town.rows("SELECT shopper_id, zone_id, kind, started, minutes FROM analytics_transition WHERE kind = 'left'"), key=repr)
+
+
+@pytest.mark.parametrize("point", faults.POINTS)
+def test_case_15_killed_at_any_point_the_end_is_the_same(product: Product, tmp_path: Path, point: str) -> None:
+    once = tmp_path / "once"
+    once.touch()
+    fault = {"FAULT": f"{point}:kill", "FAULT_ONCE": str(once)}
+    at_the_door = point.startswith("door.")
+    door, stream = product.door(**(fault if at_the_door else {})), product.stream(**({} if at_the_door else fault))
+    stream.start()
+    door.open()
+    with Keeper(door, stream) as keeper:
+        ledger = journey(product, door.port)
+    assert not once.exists(), "The point was never reached."
+    assert len(keeper.deaths) == 1
+    assert at_the_door or keeper.deaths == [-signal.SIGKILL]
+    assert set(ledger.statuses) <= {202, 0, 503}
+    assert differences(product.town, acknowledged=ledger.acknowledged) == []
+    if not at_the_door:
+        assert ledger.statuses[0] == 0
+        assert product.town.outcomes()["duplicate"] == 8  # what was sent twice, and not once more

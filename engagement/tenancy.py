@@ -74,6 +74,7 @@ PATHS: Final = {
 MACHINE_ONLY: Final = {
     "engagement.ShardState": "A shard mixes the shoppers of all organisations.",
     "engagement.Heartbeat": "A process works for all organisations.",
+    "analytics.Recount": "A recount goes over the shoppers of all organisations.",
 }
 
 

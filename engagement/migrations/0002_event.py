@@ -39,6 +39,8 @@ ALTER TABLE engagement_inbox SET (autovacuum_vacuum_scale_factor = 0, autovacuum
                                   toast.autovacuum_vacuum_threshold = 2000, toast.autovacuum_vacuum_scale_factor = 0);
 -- Payloads are small and short-lived: compressing them costs more than it saves.
 ALTER TABLE engagement_inbox ALTER COLUMN payload SET STORAGE EXTERNAL;
+-- A request of a hundred events stays on one page: a row in the TOAST table for every 2 kB would be written and deleted with it.
+ALTER TABLE engagement_inbox SET (toast_tuple_target = 8160);
 """
 
 

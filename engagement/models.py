@@ -371,7 +371,7 @@ class RecentEvent(models.Model):
     device = models.CharField(max_length=128)
     kind = models.CharField(max_length=16)
     outcome = models.CharField(max_length=24)
-    zones = models.CharField(max_length=400)  # keys of the zones it opened, deepest first
+    zones = models.CharField(max_length=400)  # keys of the zones it opened, parted by spaces
 
     class Meta:
         indexes = [models.Index(fields=["organisation", "id"], name="recent_event_latest")]

@@ -135,4 +135,4 @@ def _names(connection: Connection, seen: Observations, chosen: Ints) -> dict[int
     shown: dict[int, list[str]] = {}
     for event, zone in zip(seen.event[recent].tolist(), seen.zone[recent].tolist(), strict=True):
         shown.setdefault(int(chosen[event]), []).append(str(key.get(zone, "")))
-    return {event: ", ".join(reversed(names))[:400] for event, names in shown.items()}
+    return {event: " ".join(reversed(names))[:400] for event, names in shown.items()}

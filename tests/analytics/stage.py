@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from django.db import connection
+from django.db import connection, transaction
 
 from analytics.models import Stay as StoredStay
 from engagement import inbox
-from engagement.models import Beacon, BeaconPlacement, Inbox, Organisation, Venue, Zone, ZoneKind, ZoneVersion
+from engagement.models import Beacon, BeaconPlacement, Inbox, Organisation, PlacesChange, Venue, Zone, ZoneKind, ZoneVersion
 from engagement.provisioning import BEGINNING
 from tests import reference
 from tests.golden import ORGANISATION
@@ -19,6 +19,7 @@ from tests.translate import address_of, record_of
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
+_LATEST: Final = 2**52  # an instant after everything
 # Of the stream, and the machine-made rest: emptied between examples. Quicker than TRUNCATE while there are few rows.
 _TABLES: Final = (
     "engagement_inbox", "engagement_event", "engagement_identityclaim", "engagement_shopperdevice", "engagement_device", "engagement_shopper",
@@ -44,7 +45,9 @@ class Request:
 
     def row(self) -> inbox.Row:
         first = self.events[0]
-        extras = [event.payload.zone if isinstance(event.payload, Enter | Exit) else ("coupon", None) for event in self.events]
+        extras: list[str | tuple[str, str | None]] = [
+            event.payload.zone if isinstance(event.payload, Enter | Exit) else ("coupon", None) for event in self.events
+        ]
         records = b"".join(record_of(event, extra=number) for number, event in enumerate(self.events))
         return inbox.Row(first.device, "ios", "1.0", first.shopper, occurred_at(first) - first.at, records, extras, [])
 
@@ -79,16 +82,14 @@ class Stage:
 
     def stays(self) -> list[Stay]:
         found = StoredStay.objects.filter(organisation=self.organisation).select_related("shopper", "zone")
-        return sorted(
-            Stay(
-                _who(stay.shopper.external_id, stay.shopper.device_key), stay.zone.key, *map(instant, (stay.started, stay.ended, stay.closes_at)), stay.counted
-            )
-            for stay in found
-        )
+        return sorted(_stay(one) for one in found)
 
 
-def _who(external: str | None, device: str | None) -> Shopper:
-    return Shopper(ORGANISATION, "device", str(device)) if external is None else Shopper(ORGANISATION, "shopper", external)
+def _stay(stored: StoredStay) -> Stay:
+    shopper = stored.shopper
+    origin, key = ("device", shopper.device_key) if shopper.external_id is None else ("shopper", shopper.external_id)
+    started, ended, closes_at = map(instant, (stored.started, stored.ended, stored.closes_at))
+    return Stay(Shopper(ORGANISATION, origin, str(key)), stored.zone.key, started, ended, closes_at, stored.counted)
 
 
 def build(places: Places) -> Stage:
@@ -102,12 +103,18 @@ def build(places: Places) -> Stage:
         kind = ZoneKind.VENUE if first.parent is None else ZoneKind.AREA
         zones[name] = Zone.objects.create(organisation=organisation, venue=venue, key=name, name=name, kind=kind)
     stage = Stage(organisation, zones)
-    provision(stage, places)
+    _write(stage, places)
     return stage
 
 
-def provision(stage: Stage, places: Places) -> None:
-    """Make the stage's places these: every version anew."""
+def provision(stage: Stage, places: Places, *, since: int | None) -> None:
+    """Make the stage's places these, all at once, and ask for history to be made again since an instant; None: from the beginning."""
+    with transaction.atomic():
+        _write(stage, places)
+        PlacesChange.objects.create(organisation=stage.organisation, since=None if since is None else moment(min(since, _LATEST)), reason="a test")
+
+
+def _write(stage: Stage, places: Places) -> None:
     ZoneVersion.objects.filter(zone__organisation=stage.organisation).delete()
     BeaconPlacement.objects.filter(zone__organisation=stage.organisation).delete()
     for name, versions in places.zones.items():

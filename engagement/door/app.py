@@ -4,6 +4,7 @@ Nothing here may end in a 500, and nothing may be acknowledged that is not on di
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 import time
@@ -28,6 +29,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "engagement.settings")
 EVENTS: Final = "/v1/events"
 TOKEN_BYTES: Final = 256
 DRAIN_S: Final = 15.0
+START_S: Final = 2.0
 
 Scope = dict[str, Any]
 Send = Callable[[Message], Awaitable[None]]
@@ -65,6 +67,10 @@ class Door:
                 self._pressure.run(),
             )
         ]
+        # Whoever is waiting for this process to serve should not meet a door without its database; but a database that is away is no reason to wait.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(START_S):
+                await asyncio.gather(self._writer.ready.wait(), self._reader.ready.wait())
 
     async def stop(self) -> None:
         """What was received is committed first."""
@@ -96,7 +102,7 @@ class Door:
             if scope["path"] == "/healthz/live":
                 return answers.health(ready=True)
             if scope["path"] == "/healthz/ready":
-                return answers.health(ready=self._writer.up)
+                return answers.health(ready=self._writer.up and self._reader.up)
             raise Problem("not_found")
         except Problem as problem:
             return answers.problem(problem)

@@ -37,6 +37,7 @@ class Link:
         self._deadline_s = deadline_s
         self._announce = announce
         self._connection: Connection | None = None
+        self.ready = asyncio.Event()  # was connected at least once
         self._lost = asyncio.Event()
         self._told = False
 
@@ -51,6 +52,7 @@ class Link:
             if self._connection is None:
                 await asyncio.sleep(RETRY_S)
                 continue
+            self.ready.set()
             self._tell(away=False)
             self._lost.clear()
             while not self._lost.is_set():

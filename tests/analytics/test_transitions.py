@@ -1,0 +1,165 @@
+"""The outbox: what is told when somebody enters, dwells, leaves, and when history is made again."""
+
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import pytest
+
+from analytics.models import DwellMark, Stay, Transition
+from analytics.stream import claim, links, loop
+from analytics.stream.batch import to_us
+from engagement import inbox, partitions
+from engagement.models import Device, Event, Inbox, Organisation, Outcome, RecentEvent, Zone
+from tests.cast import at
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+NOW: Final = datetime.now(UTC).replace(microsecond=0)
+BREW: Final = (-50.0, 50.0)  # a place in the store, in metres
+AWAY: Final = (5_000.0, 5_000.0)
+
+
+@pytest.fixture
+def worker(transactional_db: None) -> Iterator[loop.Worker]:
+    made = loop.Worker()
+    partitions.ensure(made.connection)
+    yield made
+    made.connection.close()
+
+
+def send(
+    organisation: Organisation,
+    *when: datetime,
+    where: tuple[float, float] = BREW,
+    device: str = "phone",
+    shopper: str | None = None,
+    imported: bool = False,
+    ids: list[uuid.UUID] | None = None,
+) -> None:
+    """Fixes at one place, as the door leaves them."""
+    lon, lat = at(*where)
+    names = ids or [uuid.uuid4() for _ in when]
+    records = [inbox.fix(event_id=name.bytes, at_us=to_us(one), lat=lat, lon=lon, accuracy=5.0) for name, one in zip(names, when, strict=True)]
+    kind, key = ("d", device) if shopper is None else ("s", shopper)
+    Inbox.objects.create(
+        organisation=organisation,
+        shard=inbox.shard_of(organisation.pk, kind, key),
+        received_at=NOW,
+        events=len(when),
+        imported=imported,
+        payload=inbox.pack(inbox.Row(device, "ios", "1", shopper, 0, b"".join(records), [], [])),
+    )
+
+
+def minutes(*ago: float) -> list[datetime]:
+    return [NOW - timedelta(minutes=one) for one in ago]
+
+
+def drain(worker: loop.Worker) -> None:
+    while worker.step():
+        pass
+    while links.settle(worker.connection, worker.atlas):
+        pass
+    links.sweep(worker.connection, claim.all_shards())
+
+
+def told(zone: str) -> list[tuple[str, datetime, int | None]]:
+    found = Transition.objects.filter(zone_id=Zone.objects.get(key=zone).pk).order_by("id")
+    return [(one.kind, one.at, one.minutes) for one in found]
+
+
+def test_entering_is_told_once_and_leaving_when_nothing_can_extend_the_stay(acme: Organisation, worker: loop.Worker) -> None:
+    send(acme, *minutes(10, 9, 8))
+    drain(worker)
+    assert told("north-brew") == [("entered", minutes(10)[0], None), ("left", minutes(8)[0], None)]
+    assert [kind for kind, _, _ in told("north")] == ["entered"]  # the venue's grace is 15 minutes: still here
+    drain(worker)
+    assert len(told("north-brew")) == 2
+
+
+def test_a_mark_that_somebody_asked_for_is_told_when_the_dwell_reaches_it(acme: Organisation, worker: loop.Worker) -> None:
+    brew = Zone.objects.get(key="north-brew")
+    DwellMark.objects.bulk_create([DwellMark(zone=brew, minutes=m) for m in (2, 4)])
+    send(acme, *minutes(5, 4))
+    drain(worker)
+    assert [one for one in told("north-brew") if one[0] == "dwelled"] == []
+    send(acme, *minutes(3, 2, 1))
+    drain(worker)
+    assert [one for one in told("north-brew") if one[0] == "dwelled"] == [("dwelled", minutes(3)[0], 2), ("dwelled", minutes(1)[0], 4)]
+
+
+def test_a_late_event_that_joins_two_told_stays_is_told_as_a_re_cut(acme: Organisation, worker: loop.Worker) -> None:
+    send(acme, *minutes(30, 29))
+    drain(worker)
+    send(acme, *minutes(26, 25))
+    drain(worker)
+    assert Stay.objects.filter(zone__key="north-brew").count() == 2
+    before = len(told("north-brew"))
+    send(acme, *minutes(28, 27))
+    drain(worker)
+    stay = Stay.objects.get(zone__key="north-brew")
+    assert [stay.started, stay.ended] == minutes(30, 25)
+    assert {kind for kind, _, _ in told("north-brew")[before:]} == {"re-cut", "left"}
+
+
+def test_imported_history_starts_no_message(acme: Organisation, worker: loop.Worker) -> None:
+    send(acme, *minutes(10, 9, 8), imported=True)
+    drain(worker)
+    assert Stay.objects.filter(zone__key="north-brew").exists()
+    assert not Transition.objects.exists()
+
+
+def test_a_repeat_under_another_day_is_still_a_repeat(acme: Organisation, worker: loop.Worker) -> None:
+    name = uuid.uuid4()
+    send(acme, NOW, ids=[name])
+    drain(worker)
+    send(acme, NOW - timedelta(days=3), ids=[name])
+    drain(worker)
+    assert Event.objects.count() == 1
+    assert dict(Outcome.objects.values_list("outcome", "events")) == {"accepted": 1, "duplicate": 1}
+    assert Device.objects.get().days == [to_us(NOW) // 86_400_000_000]
+
+
+def test_the_sample_tells_which_zones_an_event_opened(acme: Organisation, worker: loop.Worker) -> None:
+    send(acme, NOW)
+    send(acme, NOW, where=AWAY, device="far")
+    drain(worker)
+    shown = {one.device: set(one.zones.split()) for one in RecentEvent.objects.all()}
+    assert shown == {"phone": {"north-brew", "north-ground", "north"}, "far": set()}
+
+
+def test_the_past_of_a_device_that_is_identified_moves_to_its_shopper(acme: Organisation, worker: loop.Worker) -> None:
+    send(acme, *minutes(10, 9))
+    drain(worker)
+    send(acme, *minutes(8), shopper="crm-1")
+    drain(worker)
+    stay = Stay.objects.get(zone__key="north-brew")
+    assert (stay.shopper.external_id, stay.started, stay.ended) == ("crm-1", *minutes(10, 8))
+    assert Device.objects.get().owner == stay.shopper
+    assert stay.shard == stay.shopper.shard
+
+
+def test_the_number_of_statements_does_not_grow_with_the_events(acme: Organisation, worker: loop.Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = []
+    for size in (1, 2, 200):  # the first loads the places
+        send(acme, *[NOW - timedelta(seconds=size - i) for i in range(size)], device=f"phone-{size}")
+        counts.append(_statements(worker, monkeypatch))
+    assert counts[1] == counts[2] <= 40
+
+
+def _statements(worker: loop.Worker, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Statements of one step, counted by the server's view of the connection."""
+    count = 0
+    original = type(worker.connection).wait
+
+    def wait(self: object, *args: object, **kwargs: object) -> object:
+        nonlocal count
+        count += 1
+        return original(self, *args, **kwargs)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(worker.connection), "wait", wait)
+        assert worker.step() == 1
+    return count

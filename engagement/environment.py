@@ -69,12 +69,12 @@ def database(name: str, url: str) -> dict[str, Any]:
 
 
 def broker(name: str) -> str:
-    """The broker's address, or nothing: then it is the database."""
+    """The broker's address, or nothing, for the database."""
     seen = text(name)
     scheme = urlsplit(seen).scheme
     if seen and scheme not in {"pgmq", "sqs"}:
         raise ImproperlyConfigured(
-            f"{name} begins with {_beginning(seen)!r}. Give sqs:// or pgmq://user:password@host:port/name, or nothing: then it is the database."
+            f"{name} begins with {_beginning(seen)!r}. Give sqs:// or pgmq://user:password@host:port/name, or nothing, for the database."
         )
     if scheme == "sqs":
         _need(name, "sqs://", "boto3", 'pip install "celery[sqs]"')

@@ -1,0 +1,67 @@
+"""One timetable, and the broker that carries it: the same PostgreSQL (pgmq), or SQS.
+
+A message is only a doorbell: a lost or doubled one changes nothing, because every task looks for itself at what is to be done.
+Nothing on the way of an event uses the broker.
+"""
+
+import logging.config
+import os
+from typing import Any, Final
+
+from celery import Celery
+from celery.schedules import crontab
+from celery.signals import setup_logging
+from django.conf import settings
+from psycopg.conninfo import make_conninfo
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "engagement.settings")
+
+# What runs when, in UTC. A message that waited until the next one is due has nothing left to say.
+TIMETABLE: Final[dict[str, dict[str, Any]]] = {
+    "partitions made ahead": {"task": "engagement.tasks.make_partitions", "schedule": crontab(minute="7"), "options": {"expires": 3600}},
+    "nightly recount": {"task": "analytics.tasks.recount", "schedule": crontab(hour="3", minute="10"), "options": {"expires": 12 * 3600}},
+    "alarms": {"task": "notifications.tasks.evaluate", "schedule": 30.0, "options": {"expires": 30}},
+}
+
+
+def transport() -> dict[str, Any]:
+    """Where the broker is and how it is spoken to, as Celery's settings."""
+    given = settings.BROKER_URL
+    if given.startswith("sqs:"):
+        return {"broker_url": given, "broker_transport_options": {"visibility_timeout": 3600, "queue_name_prefix": "atrium-"}}
+    # The migrations install pgmq's tables. Being notified, one connection waits for all queues; polling them would take turns.
+    options: dict[str, Any] = {"init_extension": False, "use_notify": True, "wait_time_seconds": 0, "pool_size": 2}
+    if given:
+        return {"broker_url": given, "broker_transport_options": options}
+    database = settings.DATABASES["default"]
+    names = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
+    known = {key: database[name] for key, name in names.items() if database.get(name)}
+    conninfo = make_conninfo(**known, **{key: str(value) for key, value in database["OPTIONS"].items()}, application_name="atrium broker")
+    return {"broker_url": "pgmq://the-database", "broker_transport_options": {**options, "conn_string": conninfo}}
+
+
+app = Celery("engagement")
+app.conf.update(
+    **transport(),
+    beat_schedule=TIMETABLE,
+    beat_schedule_filename=str(settings.VAR / "timetable"),
+    broker_connection_retry_on_startup=True,
+    broker_connection_max_retries=None,
+    task_default_queue="atrium",
+    task_ignore_result=True,
+    task_acks_late=False,
+    task_publish_retry=False,
+    timezone="UTC",
+    worker_concurrency=2,
+    worker_enable_remote_control=False,  # its reply queues have names too long for pgmq, and SQS cannot carry them
+    worker_hijack_root_logger=False,
+    worker_max_tasks_per_child=200,
+    worker_prefetch_multiplier=1,
+    worker_send_task_events=False,
+)
+app.autodiscover_tasks()
+
+
+@setup_logging.connect
+def log_as_everybody_does(**_: Any) -> None:
+    logging.config.dictConfig(settings.LOGGING)

@@ -1,0 +1,56 @@
+"""The lines of several processes on one terminal: each after the name of its process, in a colour where there are colours."""
+
+import asyncio
+import contextlib
+import os
+import re
+from typing import Final, TextIO
+
+_COLOURS: Final = (36, 32, 33, 35, 34, 96, 92, 93)
+_CLEAR: Final = "\r\x1b[K"
+_LONGEST: Final = 65536
+_ENDS: Final = re.compile(rb"\r?\n|\r")
+
+
+class Console:
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._live = out.isatty()
+        self._coloured = self._live and not os.environ.get("NO_COLOR")
+        self._width = 9
+        self._names: list[str] = []
+        self._passing = False  # the last line is a progress bar, to be written over
+
+    def say(self, name: str, line: str, *, passing: bool = False) -> None:
+        """Write a line. A passing one (it ended with a carriage return) is shown on terminals alone, until the next one comes."""
+        if passing and not self._live:
+            return
+        text = f"{_CLEAR if self._passing else ''}{self._prefix(name)}{line}{'' if passing else chr(10)}"
+        self._passing = passing
+        with contextlib.suppress(OSError):  # the terminal may be gone; what runs must still be stopped well
+            self._out.write(text)
+            self._out.flush()
+
+    async def copy(self, name: str, reader: asyncio.StreamReader) -> None:
+        """Everything that a process says, until it says no more."""
+        rest = b""
+        while chunk := await reader.read(_LONGEST):
+            rest += chunk
+            while (end := _ENDS.search(rest)) and not (end[0] == b"\r" and end.end() == len(rest)):
+                self._tell(name, rest[: end.start()], passing=end[0] == b"\r")
+                rest = rest[end.end() :]
+            if rest.endswith(b"\r") or len(rest) > _LONGEST:
+                self._tell(name, rest.rstrip(b"\r"), passing=len(rest) <= _LONGEST)
+                rest = b""
+        self._tell(name, rest, passing=False)
+
+    def _tell(self, name: str, line: bytes, *, passing: bool) -> None:
+        if line.strip():
+            self.say(name, line.decode(errors="replace"), passing=passing)
+
+    def _prefix(self, name: str) -> str:
+        if name not in self._names:
+            self._names.append(name)
+            self._width = max(self._width, len(name))
+        label = f"{name:<{self._width}} | "
+        return f"\x1b[{_COLOURS[self._names.index(name) % len(_COLOURS)]}m{label}\x1b[0m" if self._coloured else label

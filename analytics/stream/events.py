@@ -20,6 +20,16 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 INCOMING: Final = """
 CREATE TEMP TABLE IF NOT EXISTS incoming (place int, LIKE engagement_event) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS probe (place int, day date, device_id bigint, event_id uuid) ON COMMIT DELETE ROWS;
+CREATE TEMP TABLE IF NOT EXISTS asked (day date, device_id bigint, low uuid, high uuid) ON COMMIT DELETE ROWS;
+"""
+# Of each asked day of a device, its ids between two: one descent into one partition's index. As a plain join of probe and events
+# the planner reads the index of every partition from end to end, which costs more with every stored event.
+_ELSEWHERE: Final = """
+WITH found AS MATERIALIZED (
+    SELECT a.day, a.device_id, e.event_id FROM asked a CROSS JOIN LATERAL (
+        SELECT event_id FROM engagement_event
+        WHERE day = a.day AND device_id = a.device_id AND event_id BETWEEN a.low AND a.high OFFSET 0) e)
+SELECT p.place FROM found f JOIN probe p ON p.device_id = f.device_id AND p.event_id = f.event_id AND p.day <> f.day
 """
 _STORED: Final = (
     "day, organisation_id, device_id, event_id, kind, at, occurred_at, received_at, shopper_id, "
@@ -139,29 +149,27 @@ def _bytes(value: bytes) -> Any:
 def _known_on_other_days(connection: Connection, batch: Batch, people: People) -> list[int]:
     """Events whose id the device has already used under another day: a repeat that lies about `at`. Days that the device was not active on are not asked."""
     days = {d.id: d.days for d in people.devices.values() if d.days}
-    if not days:
-        return []
     device = people.device[batch.row]
     day = batch.records["at"].astype(np.int64) // binary.DAY_US
-    probes: list[tuple[Ints, Ints]] = []
-    for id, active in days.items():
-        mine = np.flatnonzero(device == id)
-        for other in active:
-            asked = mine[day[mine] != other]
-            if len(asked):
-                probes.append((asked, np.full(len(asked), other)))
-    if not probes:
+    order = np.lexsort((batch.id_low, batch.id_high, device))
+    told, starts = np.unique(device[order], return_index=True)
+    asked: list[tuple[int, int, int, int]] = []  # device, other day, events with the least and the greatest id
+    probed: list[Ints] = []
+    for id, mine in zip(told.tolist(), np.split(order, starts[1:]), strict=True):
+        own = set(day[mine].tolist())
+        others = [other for other in days.get(id, ()) if own != {other}]
+        asked += [(id, other, int(mine[0]), int(mine[-1])) for other in others]
+        probed += [mine] if others else []
+    if not asked:
         return []
-    place, other_day = np.concatenate([p for p, _ in probes]), np.concatenate([d for _, d in probes])
+    place, asking = np.concatenate(probed), np.array(asked, dtype=np.int64)
+    ids = batch.records["id"]
+    probes: dict[str, Any] = {"place": place.astype(">i4"), "day": binary.date(day[place]), "device_id": binary.int8(device[place]), "event_id": ids[place]}
+    spans: dict[str, Any] = {"day": binary.date(asking[:, 1]), "device_id": binary.int8(asking[:, 0]), "low": ids[asking[:, 2]], "high": ids[asking[:, 3]]}
     with connection.cursor() as cursor:
-        rows = {
-            "place": place.astype(">i4"),
-            "day": binary.date(other_day),
-            "device_id": binary.int8(device[place]),
-            "event_id": batch.records["id"][place],
-        }
-        binary.copy_in(cursor, "probe (place, day, device_id, event_id)", [binary.copy_rows(rows)])
-        cursor.execute("SELECT p.place FROM probe p JOIN engagement_event e ON e.device_id = p.device_id AND e.event_id = p.event_id AND e.day = p.day")
+        binary.copy_in(cursor, "probe (place, day, device_id, event_id)", [binary.copy_rows(probes)])
+        binary.copy_in(cursor, "asked (day, device_id, low, high)", [binary.copy_rows(spans)])
+        cursor.execute(_ELSEWHERE, prepare=True)
         return [row[0] for row in cursor.fetchall()]
 
 

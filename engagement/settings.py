@@ -121,7 +121,7 @@ AUTH_PASSWORD_VALIDATORS = [
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
 ]
 STATIC_URL = "/static/"
-STATIC_ROOT = VAR / "static"
+WHITENOISE_USE_FINDERS = True  # pages' files are served from where they lie: nothing to collect, nothing to forget
 
 # The web admin. Nothing comes from another host. Its script library compiles expressions (unsafe-eval) and its theme is an inline style.
 CONTENT_SECURITY_POLICY = {

@@ -66,9 +66,3 @@ def database_url() -> str:
     seen = connections["default"].settings_dict
     password = f":{quote(seen['PASSWORD'], safe='')}" if seen["PASSWORD"] else ""
     return f"postgres://{seen['USER']}{password}@{seen['HOST']}:{seen['PORT']}/{seen['NAME']}"
-
-
-@pytest.fixture(scope="session", autouse=True)
-def folder_of_static_files() -> None:
-    """Serving them warns where nothing was collected yet, and warnings are errors here."""
-    settings.STATIC_ROOT.mkdir(parents=True, exist_ok=True)

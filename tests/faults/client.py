@@ -58,6 +58,9 @@ class Client(threading.Thread):
             if self._chance.random() < self._resend:
                 self.insist(request)
             self.stopping.wait(self._pause_s)
+        self.close()
+
+    def close(self) -> None:
         self._connection.close()
 
     def insist(self, request: Request, *, within_s: float = 60.0) -> bool:

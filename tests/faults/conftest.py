@@ -6,7 +6,7 @@ import pytest
 
 from engagement.embedded import Cluster
 from tests.faults.ground import Ground, Town
-from tests.faults.processes import Product
+from tests.faults.processes import Product, Steady
 
 
 @pytest.fixture(scope="session")
@@ -37,3 +37,19 @@ def product(town: Town, tmp_path: Path) -> Iterator[Product]:
     made = Product(town, tmp_path)
     yield made
     made.end()
+
+
+@pytest.fixture(scope="module")
+def steady(ground: Ground, tmp_path_factory: pytest.TempPathFactory, django_db_blocker: Any) -> Iterator[Steady]:
+    """A door and a stream that nothing is done to, for all tests of a module that only talk to them."""
+    town = ground.town()
+    product = Product(town, tmp_path_factory.mktemp("steady"))
+    door, stream = product.door(), product.stream()
+    try:
+        stream.start()
+        door.open()
+        with django_db_blocker.unblock():
+            yield Steady(product, door)
+    finally:
+        product.end()
+        town.drop()

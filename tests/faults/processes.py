@@ -78,6 +78,7 @@ class Door(Process):
     """The device door on a port that it keeps over its lives."""
 
     port: int = 0
+    path: str = "/healthz/ready"
 
     @property
     def server(self) -> Server:
@@ -87,7 +88,7 @@ class Door(Process):
     def open(self, **more: str) -> Server:
         """Start, and wait until it takes requests."""
         self.start(**more)
-        until(lambda: not self.alive or answers(self.server, "/healthz/ready"), within_s=START_WITHIN_S)
+        until(lambda: not self.alive or answers(self.server, self.path), within_s=START_WITHIN_S)
         assert self.alive, self.log.read_text()
         return self.server
 
@@ -104,7 +105,9 @@ class Product:
         """Not started yet. `url`: reach the database there."""
         port = free_port()
         command = [sys.executable, "-m", "granian", "--interface", "asgi", "--host", "127.0.0.1", "--port", str(port), application]
-        door = Door(command, self._environment(url, environment), self.folder / f"door-{len(self.made)}.log", port=port)
+        # With Django beside it, being ready means that the stream and the broker are, too.
+        path = "/healthz/ready" if application == DOOR else "/healthz/live"
+        door = Door(command, self._environment(url, environment), self.folder / f"door-{len(self.made)}.log", port=port, path=path)
         self.made.append(door)
         return door
 
@@ -139,6 +142,18 @@ class Product:
     def _environment(self, url: str | None, more: dict[str, str]) -> dict[str, str]:
         address = {} if url is None else {"DATABASE_URL": url}
         return self.town.environment(**address, **more)
+
+
+@dataclass(frozen=True)
+class Steady:
+    """A product whose door and stream run and are left in peace."""
+
+    product: Product
+    door: Door
+
+    @property
+    def town(self) -> Town:
+        return self.product.town
 
 
 @contextmanager

@@ -21,6 +21,7 @@ class Proxy:
     dropped: int = 0  # answers that never arrived
     port: int = 0
     _drop: tuple[bytes, ...] = ()
+    _skip: int = 0
     _drop_in_silence: bool = False
     _writers: list[asyncio.StreamWriter] = field(default_factory=list)
     _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
@@ -40,9 +41,12 @@ class Proxy:
         self._thread.join()
         self._loop.close()
 
-    def drop_answer_to(self, *commands: str, silently: bool = False) -> None:
-        """The next completion of such a command (COMMIT, COPY) does not arrive: the connection breaks then, or `silently` hangs."""
-        self._drop, self._drop_in_silence = tuple(command.encode() for command in commands), silently
+    def drop_answer_to(self, *commands: str, skip: int = 0, silently: bool = False) -> None:
+        """The next completion of such a command (COMMIT, COPY) does not arrive: the connection breaks then, or `silently` hangs.
+
+        `skip`: so many of them arrive before."""
+        self._skip, self._drop_in_silence = skip, silently
+        self._drop = tuple(command.encode() for command in commands)
 
     def reset(self) -> None:
         """Break every connection there is."""
@@ -101,6 +105,9 @@ class Proxy:
     def drops(self, message: bytes) -> bool:
         """Whether this message is the one to drop; only the first is."""
         if not self._drop or message[:1] != _COMPLETE or not message[5:].startswith(self._drop):
+            return False
+        if self._skip:
+            self._skip -= 1
             return False
         self._drop = ()
         self.dropped += 1

@@ -83,8 +83,9 @@ def population(kept: Kept) -> Population:
     return Population(seed=SEED, mall=Mall(city), first_day=kept.first_day)
 
 
-def announcement(kept: Kept, *, url: str, more: str = "") -> str:
+def announcement(kept: Kept, *, more: str = "") -> str:
     """The address and the login, in a box."""
+    url = f"http://{settings.HOST}:{settings.PORT}/admin/"
     lines = [_("Atrium is at %(url)s") % {"url": url}, _("User %(user)s, password %(password)s") % {"user": USER, "password": kept.password}]
     lines += [more] if more else []
     width = max(map(len, lines))

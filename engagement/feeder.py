@@ -101,11 +101,7 @@ class Feeder:
                 self._sent(day, now if day >= today - timedelta(days=1) else COMPLETE)
         accepted = sender.tally.accepted
         progress.end(f"{accepted:,} events")
-        self.say(
-            demonstration.announcement(
-                self.kept, url=self.url, more=_("History is in: %(events)s events. Shoppers keep walking.") % {"events": f"{accepted:,}"}
-            )
-        )
+        self.say(demonstration.announcement(self.kept, more=_("History is in: %(events)s events. Shoppers keep walking.") % {"events": f"{accepted:,}"}))
 
     def _days(self, today: date) -> list[date]:
         """Today, yesterday, then from the first day to the day before yesterday."""

@@ -31,8 +31,17 @@ class Console:
             self._out.write(text)
             self._out.flush()
 
-    async def copy(self, name: str, reader: asyncio.StreamReader) -> None:
-        """Everything that a process says, until it says no more."""
+    async def copy(self, name: str, listen: int) -> None:
+        """Everything that a process says into a pipe, until nobody can say more. Closes the pipe."""
+        reader = asyncio.StreamReader()
+        with os.fdopen(listen, "rb") as pipe:
+            transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
+            try:
+                await self._copy(name, reader)
+            finally:
+                transport.close()
+
+    async def _copy(self, name: str, reader: asyncio.StreamReader) -> None:
         rest = b""
         while chunk := await reader.read(_LONGEST):
             rest += chunk

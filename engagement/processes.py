@@ -34,7 +34,7 @@ class Process:
     command: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
     floor: int = WEB
-    grace_s: float = 8.0
+    grace_s: float = 6.0  # four floors, and 30 s for all
     once: bool = False
 
 
@@ -141,26 +141,29 @@ class Keeper:
         """Start, copy what it says, wait for its end, and let nothing of it stay behind. Its exit code; below zero: the signal."""
         environment = {**os.environ, "PYTHONUNBUFFERED": "1", **process.environment}
         where = self.cluster.data if self.cluster and process.floor == DATABASE else self.root
-        child = await asyncio.create_subprocess_exec(
-            *process.command,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            cwd=where,
-            env=environment,
-            start_new_session=True,  # a Ctrl-C at the terminal is for the supervisor alone, which knows the order
-        )
+        listen, speak = os.pipe()  # asyncio's own pipe would make the wait for a process last until its children are gone too
+        try:
+            # In a session of its own: a Ctrl-C at the terminal is for the supervisor alone, which knows the order.
+            child = await asyncio.create_subprocess_exec(
+                *process.command, stdin=asyncio.subprocess.DEVNULL, stdout=speak, stderr=speak, cwd=where, env=environment, start_new_session=True
+            )
+        except OSError:
+            os.close(listen)
+            raise
+        finally:
+            os.close(speak)
         self.running[process] = child
         self.tell_guard(f"+{child.pid} {int(_stop_signal(process))}")
-        copying = asyncio.create_task(self.console.copy(process.name, child.stdout)) if child.stdout else None
+        copying = asyncio.create_task(self.console.copy(process.name, listen))
+        if self.stopping.is_set():  # asked for while the child was being made: nobody else would tell it
+            _signal(child, _stop_signal(process))
         code = await child.wait()
         del self.running[process]
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(child.pid, signal.SIGKILL)  # its own children would hold the port or the log
         self.tell_guard(f"-{child.pid}")
-        if copying:
-            await asyncio.wait([copying], timeout=2)
-            copying.cancel()
+        await asyncio.wait([copying], timeout=2)
+        copying.cancel()
         return code
 
     async def stop(self) -> None:

@@ -34,7 +34,7 @@ _QUIET: Final = {"PYTHONWARNINGS": "ignore:You're running the worker with superu
 def _house() -> list[Process]:
     """Everything but the database and its preparation."""
     web = [_PYTHON, "-m", "granian", "--interface", "asgi", "--host", settings.HOST, "--port", str(settings.PORT)]
-    web += ["--workers", "1", "--loop", "uvloop", "--no-ws", "--workers-kill-timeout", "8", "engagement.asgi:application"]
+    web += ["--workers", "1", "--loop", "uvloop", "--no-ws", "--workers-kill-timeout", "5", "engagement.asgi:application"]
     names = ["stream"] if settings.ATRIUM_STREAMS == 1 else [f"stream-{number}" for number in range(1, settings.ATRIUM_STREAMS + 1)]
     worker = [*_CELERY, "worker", "--pool", "threads", "--concurrency", "2", "--loglevel", "INFO"]
     worker += ["--without-gossip", "--without-mingle", "--without-heartbeat"]  # workers have nothing to tell each other, and SQS could not carry it

@@ -12,7 +12,7 @@ from a2wsgi import WSGIMiddleware
 
 from engagement.door.app import Scope, Send
 from engagement.door.app import application as door
-from engagement.door.body import Receive
+from engagement.door.body import Message, Receive
 from engagement.wsgi import application as django
 
 THREADS: Final = 8
@@ -26,4 +26,9 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] != "http" or scope["path"].startswith("/v1/") or scope["path"] == "/healthz/live":
         await door(scope, receive, send)
     else:
-        await pages(scope, receive, send)
+
+        async def received() -> Message:
+            """The bridge asks from another thread, which takes a coroutine; the server gives a future."""
+            return await receive()
+
+        await pages(scope, received, send)

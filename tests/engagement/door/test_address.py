@@ -38,3 +38,10 @@ def test_the_bridge_hands_on_queries_and_bodies(address: Server, transactional_d
     assert (login.status, login.headers["location"]) == (302, "/admin/login/?next=/admin/%3Fa%3D%25C3%25BC%26b%3D1")
     refused = address.request("POST", "/admin/login/", b"username=a&password=b", {"content-type": "application/x-www-form-urlencoded"})
     assert refused.status == 403  # Django has read it, and misses its token
+
+
+def test_a_form_is_read_whole(address: Server, transactional_db: None) -> None:
+    token = "a" * 32
+    form = f"csrfmiddlewaretoken={token}&username={'u' * 100_000}&password=wrong".encode()
+    headers = {"content-type": "application/x-www-form-urlencoded", "cookie": f"csrftoken={token}"}
+    assert address.request("POST", "/admin/login/", form, headers).status == 200  # the form again, with what is wrong

@@ -97,21 +97,25 @@ def _since(asked: str, now: datetime) -> datetime:
 
 def _last_events(organisation: Organisation, venue: Venue) -> list[dict[str, Any]]:
     recent = list(RecentEvent.objects.filter(organisation=organisation).order_by("-id")[:EVENTS_SHOWN])
-    keys = {key for event in recent for key in event.zones.split()}
+    keys = {key for event in recent for key in _keys(event)}
     zones = {zone.key: zone for zone in Zone.objects.filter(organisation=organisation, key__in=keys)}
     return [
         {
             "id": event.pk,
             "at": _wall(event.received_at, venue),
             "device": event.device,
-            "kind": event.kind,
+            "kind": event.kind or display.NOTHING,
             "outcome": event.outcome,
             "label": display.outcome(event.outcome),
             "tone": display.tone(event.outcome),
-            "zones": _names([zones[key] for key in event.zones.split() if key in zones]),
+            "zones": _names([zones[key] for key in _keys(event) if key in zones]),
         }
         for event in recent
     ]
+
+
+def _keys(event: RecentEvent) -> list[str]:
+    return event.zones.replace(",", " ").split()
 
 
 def _names(zones: list[Zone]) -> list[str]:

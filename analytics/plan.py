@@ -17,11 +17,12 @@ Shape: TypeAlias = Polygon | MultiPolygon
 
 METRES_A_DEGREE: Final = 111_320.0
 MARGIN: Final = 0.03  # of the longer side, around the drawing
+# The size on a screen for which hairlines, names and figures are chosen, and theirs, in pixels.
+SCREEN: Final = (1000, 560)
+LETTERS, FIGURES = 11, 22
 LABEL_OF_RADIUS: Final = 0.85  # size of a figure, as a share of the radius of the largest circle inside its zone
 ROOMY: Final = 0.85  # as roomy as can be, or nearly
 LETTER: Final = 0.58  # mean width of a letter, as a share of its size
-LETTERS: Final = 80  # names are this fraction of the longer side
-FIGURES: Final = 42  # and figures at most this
 OVERLAP_M2: Final = 1.0  # outlines of neighbours share a wall; floors above one another share far more
 
 # What is drawn as an outline only: it contains the others, and its figure is shown elsewhere.
@@ -125,26 +126,24 @@ def _floors_overlap(pairs: Iterable[tuple[Place, Shape]]) -> bool:
 
 def _sheet(floor: int | None, pairs: Sequence[tuple[Place, Shape]]) -> Sheet:
     left, top, right, bottom = shapely.total_bounds(np.asarray([one for _place, one in pairs], dtype=object)).tolist()
-    side = max(right - left, bottom - top, 1.0)
-    margin = side * MARGIN
+    margin = max(right - left, bottom - top, 1.0) * MARGIN
     width, height = right - left + 2 * margin, bottom - top + 2 * margin
-    box = f"{left - margin:.1f} {top - margin:.1f} {width:.1f} {height:.1f}"
+    pixel = max(width / SCREEN[0], height / SCREEN[1])
     # What contains others is drawn before them, and of the others the large before the small, so that each can be pointed at.
     ordered = sorted(pairs, key=lambda pair: (DRAWN_FIRST.get(pair[0].kind, len(DRAWN_FIRST)), -pair[1].area))
-    outlines = tuple(_outline(place, one, side) for place, one in ordered)
     return Sheet(
         floor=floor,
-        view_box=box,
+        view_box=f"{left - margin:.1f} {top - margin:.1f} {width:.1f} {height:.1f}",
         aspect=round(width / height, 3),
-        outlines=outlines,
-        hairline=round(side / 600, 3),
-        letters=round(side / LETTERS, 2),
+        outlines=tuple(_outline(place, one, pixel) for place, one in ordered),
+        hairline=round(pixel, 3),
+        letters=round(LETTERS * pixel, 2),
     )
 
 
-def _outline(place: Place, one: Shape, side: float) -> Outline:
+def _outline(place: Place, one: Shape, pixel: float) -> Outline:
     x, y, radius = _middle(one)
-    size, letters = min(radius * LABEL_OF_RADIUS, side / FIGURES), side / LETTERS
+    size, letters = min(radius * LABEL_OF_RADIUS, FIGURES * pixel), LETTERS * pixel
     length = len(place.name) * LETTER * letters + letters / 2
     name_at, turned = None, False
     if _span(one, x, y) > length and radius > size * 0.6 + letters * 1.2:

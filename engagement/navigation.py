@@ -31,16 +31,18 @@ SWITCH: Final = ((_("Choose an organisation"), "domain", "admin:choose_organisat
 OPERATION: Final = (
     (_("Organisations"), "domain_add", "admin:engagement_organisation_changelist"),
     (_("Users"), "manage_accounts", "admin:auth_user_changelist"),
+    (_("Alarms"), "notifications", "admin:notifications_alarm_changelist"),
+    (_("What happened"), "history", "admin:notifications_alarmevent_changelist"),
 )
 BADGE_UP_TO: Final = 99
 
 
 def groups(request: HttpRequest) -> list[dict[str, Any]]:
-    operation = {"title": _("Operation"), "separator": True, "items": _items(request, OPERATION)}
+    operation: dict[str, Any] = {"title": _("Operation"), "separator": True, "items": _items(request, OPERATION)}
     found = site.found_seat(request)
     if found is None:
         return [operation] if request.user.is_superuser else []
-    listed = [
+    listed: list[dict[str, Any]] = [
         {"items": [_item(request, _("Live"), "sensors", "live")]},
         {"title": _("People"), "separator": True, "items": _items(request, PEOPLE)},
         {"title": _("Places"), "separator": True, "items": _items(request, PLACES)},

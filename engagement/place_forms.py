@@ -90,7 +90,7 @@ class ZoneForm(ProvisionedForm):
         super().__init__(*args, **kwargs)
         current = ZoneVersion.objects.filter(zone=self.instance, valid_to=None).first() if self.instance.pk else None
         if current is not None:
-            self.initial |= {name: getattr(current, name) for name in (*THRESHOLDS, "boundary")}
+            self.initial.update({name: getattr(current, name) for name in (*THRESHOLDS, "boundary")})
 
     def document(self) -> dict[str, Any]:
         said = {name: self.cleaned_data[name] for name in (*THRESHOLDS, "boundary", "name") if name in self.changed_data}

@@ -32,6 +32,7 @@ class InfinitePaginator(paginator.InfinitePaginator):  # type: ignore[misc]
 class ScopedAdmin(ModelAdmin):  # type: ignore[misc]
     """Rows of the reader's organisation. Nothing may be added, changed or deleted unless a subclass names the right that it takes."""
 
+    when_empty: Any = ""  # why the list is empty, and what to do
     to_add: Action | None = None
     to_change: Action | None = None
     list_filter_submit = True

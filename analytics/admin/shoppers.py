@@ -53,6 +53,7 @@ class Bar:
 
 @admin.register(Shopper)
 class ShopperAdmin(MachineMadeAdmin):
+    when_empty = gettext_lazy("They appear as soon as the first event is processed. The live page shows how to send one.")
     list_display = ("name", "last_seen", "known_since")
     list_filter = (KnownFilter,)
     search_fields = ("=external_id", "=device_key")

@@ -97,6 +97,7 @@ class StartedFilter(TextFilter):  # type: ignore[misc]
 
 @admin.register(Stay)
 class StayAdmin(MachineMadeAdmin):
+    when_empty = gettext_lazy("They appear as soon as the first event is processed. The live page shows how to send one.")
     list_display = ("begins", "ends", "dwell", "zone_link", "shopper_link", "state")
     list_filter = (VenueFilter, ZoneFilter, StartedFilter, CountedFilter, OpenFilter)
     list_display_links = None
@@ -132,6 +133,7 @@ class StayAdmin(MachineMadeAdmin):
 class TransitionAdmin(MachineMadeAdmin):
     """What the stream has told of stays: the latest of it."""
 
+    when_empty = gettext_lazy("They appear as soon as the first event is processed. The live page shows how to send one.")
     list_display = ("happened", "tagged_kind", "zone_name", "shopper_name", "told")
     list_filter = ("kind",)
     list_display_links = None

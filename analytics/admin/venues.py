@@ -19,6 +19,7 @@ from engagement.scoped import ProvisionedAdmin, ScopedFilter
 
 @admin.register(Venue)
 class VenueAdmin(ProvisionedAdmin):
+    when_empty = gettext_lazy("Places come from a provision file. The live page shows a first one.")
     form = VenueForm
     list_display = ("name", "key", "time_zone", "zone_count", "live")
     search_fields = ("name", "key")
@@ -28,7 +29,8 @@ class VenueAdmin(ProvisionedAdmin):
     change_form_outer_before_template = "analytics/venue.html"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Venue]:
-        return super().get_queryset(request).annotate(zone_total=Count("zones"))
+        venues: QuerySet[Venue] = super().get_queryset(request).annotate(zone_total=Count("zones"))
+        return venues
 
     @admin.display(description=gettext_lazy("zones"))
     def zone_count(self, venue: Venue) -> str:
@@ -61,6 +63,7 @@ class BrandFilter(ScopedFilter):
 
 @admin.register(Zone)
 class ZoneAdmin(ProvisionedAdmin):
+    when_empty = gettext_lazy("Places come from a provision file. The live page shows a first one.")
     form = ZoneForm
     list_display = ("name", "venue", "kind", "floor", "brand", "placed_by", "key")
     list_filter = (VenueFilter, "kind", BrandFilter)

@@ -19,6 +19,7 @@ from engagement.scoped import MachineMadeAdmin
 class RecutAdmin(MachineMadeAdmin):
     """Stays made again from the events, after a change of places."""
 
+    when_empty = gettext_lazy("When places change, stays are made again from the events, and the progress is shown here.")
     list_display = ("asked", "reason", "from_when", "progress", "changes", "finished")
     list_display_links = None
     ordering = ("-pk",)
@@ -27,7 +28,7 @@ class RecutAdmin(MachineMadeAdmin):
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         waiting = PlacesChange.objects.filter(organisation=self.organisation(request)).order_by("-pk")[:20]
         told = [(change.reason, display.moment(change.created_at)) for change in waiting]
-        return super().changelist_view(request, {"title": _("Re-cuts: stays made again"), "waiting_changes": told, **(extra_context or {})})  # type: ignore[no-any-return]
+        return super().changelist_view(request, {"title": _("Re-cuts: stays made again"), "waiting_changes": told, **(extra_context or {})})
 
     @admin.display(description=gettext_lazy("asked for"))
     def asked(self, recut: Recut) -> str:

@@ -97,13 +97,17 @@ def make_again(connection: Connection, places: Places, organisation: int, window
 
 def ask_for_recuts(connection: Connection) -> None:
     """Turn changes of places into work, one row an organisation, from the earliest instant that any of them touches."""
-    connection.execute(
-        """WITH gone AS (DELETE FROM engagement_placeschange WHERE id IN (SELECT id FROM engagement_placeschange FOR UPDATE SKIP LOCKED)
-                         RETURNING organisation_id, since, reason)
-           INSERT INTO analytics_recut (organisation_id, since, cursor, reason, created_at, changed)
-           SELECT organisation_id, nullif(min(coalesce(since, '-infinity')), '-infinity'), 0, left(string_agg(DISTINCT reason, '; '), 200), now(), 0
-           FROM gone GROUP BY organisation_id"""
-    )
+    with connection.transaction():
+        asked = connection.execute(
+            """WITH gone AS (DELETE FROM engagement_placeschange WHERE id IN (SELECT id FROM engagement_placeschange FOR UPDATE SKIP LOCKED)
+                             RETURNING organisation_id, since, reason)
+               INSERT INTO analytics_recut (organisation_id, since, cursor, reason, created_at, changed)
+               SELECT organisation_id, nullif(min(coalesce(since, '-infinity')), '-infinity'), 0, left(string_agg(DISTINCT reason, '; '), 200), now(), 0
+               FROM gone GROUP BY organisation_id"""
+        ).rowcount
+        if asked:
+            # Whoever read the places before the change holds a shard until its stays are committed. Once all of them are, the re-cut finds every shopper.
+            claim.wait_for(connection, claim.all_shards())
 
 
 def recut(connection: Connection, atlas: Atlas) -> int:

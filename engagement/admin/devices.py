@@ -31,6 +31,7 @@ class IdentifiedFilter(YesNoFilter):
 class DeviceAdmin(MachineMadeAdmin):
     """An app's installations, and the events of one on a day."""
 
+    when_empty = gettext_lazy("They appear as soon as the first event is processed. The live page shows how to send one.")
     list_display = ("key", "owner_link", "platform", "app_version", "first_seen", "last_day")
     list_filter = (IdentifiedFilter,)
     search_fields = ("=key",)

@@ -33,6 +33,7 @@ class ReplayedFilter(YesNoFilter):
 class SetAsideAdmin(MachineMadeAdmin):
     """Requests that could not be processed, and the way back into the inbox."""
 
+    when_empty = gettext_lazy("Every request could be processed.")
     list_display = ("when", "short_error", "events", "received", "state")
     list_filter = (ReplayedFilter,)
     ordering = ("-pk",)

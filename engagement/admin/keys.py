@@ -22,6 +22,7 @@ from engagement.tenancy import Action
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(ScopedAdmin):
+    when_empty = gettext_lazy("An app needs a publishable key to send events; a server needs a secret one to read.")
     to_add = Action.MANAGE_KEYS
     form = KeyForm
     list_display = ("name", "shown_prefix", "kind", "created", "state")

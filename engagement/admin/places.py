@@ -19,6 +19,7 @@ from engagement.tenancy import Action
 
 @admin.register(Brand)
 class BrandAdmin(ProvisionedAdmin):
+    when_empty = gettext_lazy("Places come from a provision file. The live page shows a first one.")
     form = BrandForm
     list_display = ("name", "key")
     search_fields = ("name", "key")
@@ -55,6 +56,7 @@ class PlacementInline(TabularInline):  # type: ignore[misc]
 
 @admin.register(Beacon)
 class BeaconAdmin(ScopedAdmin):
+    when_empty = gettext_lazy("Places come from a provision file. The live page shows a first one.")
     list_display = ("key", "readable_address", "hangs_in")
     search_fields = ("key",)
     ordering = ("key",)
@@ -85,6 +87,7 @@ class ZoneFilter(ScopedFilter):
 class ZoneVersionAdmin(ScopedAdmin):
     """What changed in the places, and when. A first version is no change."""
 
+    when_empty = gettext_lazy("No place has changed since it was made.")
     list_display = ("since", "zone_link", "what_changed")
     list_filter = (ZoneFilter,)
     list_display_links = None
@@ -96,7 +99,7 @@ class ZoneVersionAdmin(ScopedAdmin):
         return versions.select_related("zone__venue", "parent").prefetch_related("zone__versions__parent")
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        return super().changelist_view(request, {"title": _("What changed in the places"), **(extra_context or {})})  # type: ignore[no-any-return]
+        return super().changelist_view(request, {"title": _("What changed in the places"), **(extra_context or {})})
 
     @admin.display(description=gettext_lazy("since"))
     def since(self, version: ZoneVersion) -> str:

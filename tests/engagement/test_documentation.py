@@ -1,0 +1,101 @@
+"""What is claimed is proved: settings, commands, fault points and sizes are what the pages say. Needs no database."""
+
+import ast
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from engagement import faults
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+APPS: Final = ("engagement", "analytics", "notifications")
+READERS: Final = {"text", "integer", "flag", "choice", "host", "broker", "mail", "webhook", "get"}
+OUTSIDE: Final = {"NO_COLOR", "DJANGO_SETTINGS_MODULE"}  # conventions of terminals and of Django
+
+
+def sources() -> list[Path]:
+    return [path for app in APPS for path in (ROOT / app).rglob("*.py") if "migrations" not in path.parts]
+
+
+def names_read(tree: ast.AST) -> Iterator[str]:
+    """The environment's names in calls as `environment.flag("DEBUG", ...)` and `os.environ.get("FAULT")`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in READERS and node.args:
+            first, owner = node.args[0], ast.unparse(node.func.value)
+            if owner in {"environment", "os.environ"} and isinstance(first, ast.Constant):
+                yield str(first.value)
+        elif isinstance(node, ast.Subscript) and ast.unparse(node.value) == "os.environ" and isinstance(node.slice, ast.Constant):
+            yield str(node.slice.value)
+
+
+def read_in_code() -> set[str]:
+    return {name for path in sources() for name in names_read(ast.parse(path.read_text()))} - OUTSIDE
+
+
+def page(name: str) -> str:
+    return (ROOT / name).read_text()
+
+
+def settings_table() -> set[str]:
+    rows = [line.split("|")[1] for line in page("README.md").split("## Settings")[1].split("\n## ")[0].splitlines() if line.startswith("| `")]
+    return {name for row in rows for name in re.findall(r"`([A-Z_]+)`", row)}
+
+
+def test_every_setting_that_is_read_is_documented() -> None:
+    undocumented = {name for name in read_in_code() - settings_table() if f"`{name}=" not in page("CONTRIBUTING.md")}
+    assert not undocumented
+
+
+def test_every_documented_setting_is_read() -> None:
+    assert not settings_table() - read_in_code()
+
+
+def test_nothing_reads_the_environment_unseen() -> None:
+    """A name in a variable would escape the tests above."""
+    for path in sources():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in {"os.getenv", "getenv"}:
+                pytest.fail(f"{path.relative_to(ROOT)}:{node.lineno} uses getenv; use engagement.environment.")
+
+
+def test_every_command_is_documented() -> None:
+    for app in APPS:
+        for path in (ROOT / app / "management" / "commands").glob("[a-z]*.py"):
+            assert re.search(rf"^\| `{path.stem}[ `]", page("CONTRIBUTING.md"), re.MULTILINE), f"{path.stem} is not in CONTRIBUTING.md"
+
+
+def test_every_fault_point_is_documented() -> None:
+    assert set(re.findall(r"`([a-z]+\.[a-z_]+)`", page("CONTRIBUTING.md").split("## Breaking it on purpose")[1].split("`engagement.")[0])) == set(faults.POINTS)
+
+
+def test_every_target_of_make_is_in_the_readme_and_in_its_help() -> None:
+    targets = set(re.findall(r"^([a-z]+):.*## ", page("Makefile"), re.MULTILINE))
+    assert targets == {"help", "demo", "run", "test", "check", "bench"}
+    for target in targets:
+        assert f"make {target}" in page("README.md")
+    said = subprocess.run(["make", "--no-print-directory", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert {line.split()[1] for line in said.splitlines()} == targets
+
+
+def test_the_readme_stays_short_and_its_links_lead_somewhere() -> None:
+    assert len(page("README.md").splitlines()) < 120
+    for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "ARCHITECTURE.md"):
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", page(name)):
+            assert (ROOT / target).exists(), f"{name} points to {target}, which is not there"
+
+
+def test_every_requirement_has_one_exact_version() -> None:
+    seen: dict[str, str] = {}
+    for name in ("requirements.txt", "requirements-dev.txt"):
+        for line in page(name).splitlines():
+            entry = line.strip()
+            if not entry or entry.startswith(("#", "-r ")):
+                continue
+            package, _, version = entry.partition("==")
+            assert re.fullmatch(r"[0-9][0-9a-z.]*", version), f"{entry} in {name} has no exact version"
+            assert package.lower() not in seen, f"{package} is in {seen.get(package.lower())} and in {name}"
+            seen[package.lower()] = name

@@ -6,13 +6,15 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from analytics import listing
 from engagement.models import Inbox, Membership, Organisation, Outcome, Role, Shopper, ShopperDevice, Zone
+from engagement.protocols import atrium
+from engagement.protocols.refusals import InvalidEnvelope
 from tests.analytics.rows import device, local, shopper, stay, venue
 
 START = datetime(2026, 10, 1, 8, tzinfo=UTC)
@@ -367,3 +369,30 @@ def test_an_unknown_address_is_answered_in_the_apis_own_form(reader: Reader) -> 
     for path in ("/api/v1/stay", "/api/v1/stays/", "/api/v2/stays", "/api/", "/api/v1/reports/footfall/x"):
         response = reader.client.get(path)
         assert (response.status_code, response["Content-Type"], response.json()["code"]) == (404, "application/problem+json", "not_found")
+
+
+def test_a_database_that_is_away_is_a_503_that_says_when_to_come_back(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_: object, **__: object) -> None:
+        raise OperationalError("connection to server at 10.1.2.3 failed")
+
+    monkeypatch.setattr(listing, "page", away)
+    response = reader.get("stays")
+    assert (response.status_code, response["Content-Type"], response["Retry-After"], response.json()["code"]) == (
+        503,
+        "application/problem+json",
+        "5",
+        "unavailable",
+    )
+    assert b"10.1.2.3" not in response.content
+
+
+def test_nobody_on_the_way_may_keep_an_answer(reader: Reader) -> None:
+    for response in (reader.get("stays"), reader.get("stays", zone="nowhere"), Client().get("/api/v1/status")):
+        assert response["Cache-Control"] == "no-store"
+
+
+def test_an_app_cannot_take_an_id_of_the_products_form() -> None:
+    event = {"id": "01930000-0000-7000-8000-000000000001", "type": "custom", "at": "2026-10-01T08:00:00Z", "name": "x"}
+    body = json.dumps({"device": {"id": "d"}, "shopper": {"id": "atrium:7"}, "events": [event]}).encode()
+    with pytest.raises(InvalidEnvelope, match="atrium:"):
+        atrium.read(body, received_us=int(START.timestamp()) * 1_000_000, imported=False)

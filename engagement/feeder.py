@@ -23,7 +23,7 @@ from engagement.sender import Sender
 from engagement.simulation.phones import Pocket, history
 from engagement.simulation.traces import Day, Trace
 
-BACKLOG_EVENTS: Final = 20_000  # under a second of the stream's work
+BACKLOG_EVENTS: Final = 12_000  # about half a second of the stream's work
 LOOK_EVERY_S: Final = 0.2
 TICK_S: Final = 1.0
 SAVE_EVERY_S: Final = 10.0

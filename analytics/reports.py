@@ -142,10 +142,11 @@ def processed(organisation: Organisation) -> int:
 
 def inbox(organisation: Organisation) -> Backlog:
     """What the organisation sent and the stream has not taken yet."""
-    query = (
-        "SELECT count(*), coalesce(sum(events), 0)::bigint,"
-        " coalesce(greatest(extract(epoch FROM clock_timestamp() - min(received_at)), 0), 0)::double precision FROM engagement_inbox WHERE organisation_id = %(organisation)s"
-    )
+    query = """
+    SELECT count(*), coalesce(sum(events), 0)::bigint,
+           coalesce(greatest(extract(epoch FROM clock_timestamp() - min(received_at)), 0), 0)::double precision
+    FROM engagement_inbox WHERE organisation_id = %(organisation)s
+    """
     [(requests, events, oldest)] = _rows(query, {"organisation": organisation.pk})
     return Backlog(requests, events, seconds(round(oldest, 3)) or 0)
 

@@ -75,6 +75,8 @@ MACHINE_ONLY: Final = {
     "engagement.ShardState": "A shard mixes the shoppers of all organisations.",
     "engagement.Heartbeat": "A process works for all organisations.",
     "analytics.Recount": "A recount goes over the shoppers of all organisations.",
+    "notifications.Alarm": "An alarm is about the installation.",
+    "notifications.AlarmEvent": "An alarm is about the installation.",
 }
 
 

@@ -1,0 +1,124 @@
+"""A local server that behaves as Slack's incoming webhooks do, with the limits that Slack has, and on request as Slack does on bad days."""
+
+import json
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Final
+
+SECRET: Final = "T0SECRET/B0SECRET/xoxsecretxox"
+Behaviour = Callable[[BaseHTTPRequestHandler], None]
+
+
+class FakeSlack:
+    """`messages` are those taken. `next` says how to behave on the coming requests, after which all is well."""
+
+    def __init__(self) -> None:
+        self.messages: list[dict[str, Any]] = []
+        self.next: deque[Behaviour] = deque()
+        self.requests = 0
+        self.watch: Callable[[], None] = lambda: None  # called while the client waits
+        self.released = threading.Event()
+        self.address = ""
+
+    @property
+    def titles(self) -> list[str]:
+        return [message["blocks"][0]["text"]["text"] for message in self.messages]
+
+    def take(self, handler: BaseHTTPRequestHandler) -> None:
+        body = handler.rfile.read(int(handler.headers["Content-Length"]))
+        self.requests += 1
+        self.watch()
+        if self.next:
+            self.next.popleft()(handler)
+            return
+        wrong = fault(body) if handler.path == f"/services/{SECRET}" else (404, "no_service")
+        if wrong is None:
+            self.messages.append(json.loads(body))
+        answer(handler, *(wrong or (200, "ok")))
+
+
+def fault(body: bytes) -> tuple[int, str] | None:
+    """What Slack says to a message over its limits."""
+    message = json.loads(body)
+    if not message.get("text"):
+        return 400, "no_text"
+    texts = [(block["text"], 150 if block["type"] == "header" else 3000) for block in message["blocks"] if "text" in block]
+    texts += [(element, 2000) for block in message["blocks"] for element in block.get("elements", ())]
+    if len(message["blocks"]) > 50 or any(not 1 <= units(text["text"]) <= limit for text, limit in texts):
+        return 400, "invalid_blocks"
+    return None
+
+
+def units(text: str) -> int:
+    return len(text.encode("utf-16-le")) // 2
+
+
+def answer(handler: BaseHTTPRequestHandler, status: int, body: str, **headers: str) -> None:
+    handler.send_response(status)
+    for name, value in {"Content-Type": "text/plain", "Content-Length": str(len(body)), **headers}.items():
+        handler.send_header(name.replace("_", "-"), value)
+    handler.end_headers()
+    handler.wfile.write(body.encode())
+
+
+def says(status: int, body: str = "", **headers: str) -> Behaviour:
+    return lambda handler: answer(handler, status, body, **headers)
+
+
+def echoes_the_address(handler: BaseHTTPRequestHandler) -> None:
+    answer(handler, 502, f"Cannot reach {handler.path}")
+
+
+def cuts(handler: BaseHTTPRequestHandler) -> None:
+    handler.connection.close()
+
+
+def cuts_in_the_answer(handler: BaseHTTPRequestHandler) -> None:
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Le")
+    handler.connection.close()
+
+
+def babbles(handler: BaseHTTPRequestHandler) -> None:
+    handler.wfile.write(b"220 mail.example.com ESMTP\r\n\r\n")
+
+
+@contextmanager
+def running() -> Iterator[FakeSlack]:
+    slack = FakeSlack()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            slack.take(self)
+
+        def do_GET(self) -> None:
+            answer(self, 200, "<html>A page, not Slack.</html>")
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Quiet."""
+
+        def handle(self) -> None:
+            try:
+                super().handle()
+            except (OSError, ValueError):  # the client has gone, or this side was cut on purpose
+                self.close_connection = True
+
+        def finish(self) -> None:
+            try:
+                super().finish()
+            except (OSError, ValueError):
+                self.close_connection = True
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    slack.address = f"http://127.0.0.1:{server.server_port}/services/{SECRET}"
+    try:
+        yield slack
+    finally:
+        slack.released.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()

@@ -1,0 +1,185 @@
+"""How alarms move: hold times, flapping, readings that fail, and two schedulers at once."""
+
+import logging
+import threading
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from django.db import IntegrityError, connection, connections, transaction
+from django.utils import timezone
+
+from engagement.models import Heartbeat, Inbox, Organisation, SetAside
+from notifications import alarms, ops, tasks
+from notifications.alarms import DECLARED
+from notifications.models import Alarm, AlarmEvent, Delivery, State
+from tests.notifications.conftest import Scheduler, told
+from tests.notifications.fake_slack import FakeSlack
+
+
+def poison(organisation: Organisation) -> SetAside:
+    return SetAside.objects.create(organisation=organisation, shard=1, received_at=timezone.now(), events=1, payload=b"", error="Error")
+
+
+def test_a_short_trouble_is_in_the_history_and_nobody_is_told(calm: None, slack: FakeSlack, scheduler: Scheduler, acme: Organisation) -> None:
+    Inbox.objects.create(organisation=acme, shard=1, received_at=scheduler.now - timedelta(minutes=10), events=1, payload=b"")
+    scheduler.evaluate()
+    assert Alarm.objects.get(name="stream-behind").state == State.PENDING
+    Inbox.objects.all().delete()
+    scheduler.run(minutes=2)
+    assert Alarm.objects.get(name="stream-behind").state == State.OK
+    assert list(AlarmEvent.objects.order_by("pk").values_list("from_state", "to_state", "delivery")) == [
+        ("ok", "pending", "not needed"),
+        ("pending", "ok", "not needed"),
+    ]
+    assert slack.requests == 0
+
+
+def test_an_alarm_that_flaps_ten_times_is_told_once_and_once_more_when_it_is_over(
+    calm: None, slack: FakeSlack, scheduler: Scheduler, acme: Organisation
+) -> None:
+    for _flap in range(10):
+        row = poison(acme)
+        scheduler.run(minutes=1)
+        row.delete()
+        scheduler.run(minutes=1)
+    assert slack.titles == ["🟠 Requests are set aside"]
+    scheduler.run(minutes=3)
+    assert slack.titles == ["🟠 Requests are set aside", "🟢 Over: Requests are set aside"]
+    poison(acme)
+    scheduler.run(minutes=1)
+    assert slack.titles[2:] == ["🟠 Requests are set aside"]  # after a calm, it is a new trouble
+
+
+def test_what_cannot_be_read_fires_itself_and_costs_the_others_nothing(
+    calm: None, slack: FakeSlack, scheduler: Scheduler, acme: Organisation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(now: object) -> float:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1 FROM no_such_table")
+        return 0.0
+
+    whole = ops.ALARMS
+    monkeypatch.setattr(ops, "ALARMS", tuple(replace(one, read=broken) if one.name == "stream-behind" else one for one in whole))
+    poison(acme)
+    scheduler.run(minutes=1)
+    assert slack.titles == ["🟠 Requests are set aside"]  # at once, whatever came before it in the list
+    scheduler.run(minutes=3)
+    assert slack.titles[1:] == ["🔴 The stream is behind"]
+    assert "cannot be read (ProgrammingError)" in slack.messages[1]["text"]
+    monkeypatch.setattr(ops, "ALARMS", whole)
+    scheduler.run(minutes=3)
+    assert slack.titles[2:] == ["🟢 Over: The stream is behind"]
+
+
+def test_a_reading_that_fails_once_wakes_nobody(calm: None, slack: FakeSlack, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(alarms, "COUNTED_UP_TO", "no number")
+        scheduler.evaluate()
+    scheduler.run(minutes=3)
+    assert told() == []
+    assert AlarmEvent.objects.filter(to_state=State.PENDING, value=None).count() == 1
+
+
+def test_the_log_is_told_where_there_is_no_slack(calm: None, scheduler: Scheduler, acme: Organisation, caplog: pytest.LogCaptureFixture) -> None:
+    row = poison(acme)
+    scheduler.run(minutes=2)
+    row.delete()
+    scheduler.run(minutes=3)
+    said = [(record.name, record.levelno, record.getMessage()) for record in caplog.records if record.name == "atrium.alarm"]
+    assert [(name, level) for name, level, _ in said] == [("atrium.alarm", logging.WARNING), ("atrium.alarm", logging.INFO)]
+    assert "Requests set aside because they cannot be processed: 1." in said[0][2] and "What to do: " in said[0][2]
+    assert said[1][2].startswith("Over: Requests are set aside. It is right again. It lasted ")
+    assert told() == [("requests-set-aside", "firing", "logged"), ("requests-set-aside", "resolved", "logged")]
+
+
+def test_moves_that_the_table_does_not_have_are_refused_by_the_code_and_by_the_database(calm: None, scheduler: Scheduler) -> None:
+    scheduler.evaluate()
+    alarm = Alarm.objects.get(name="stream-behind")
+    with pytest.raises(ops.IllegalMove):
+        ops._move(alarm, State.RESOLVED, scheduler.now, "Nothing.")
+    moved = {"alarm": alarm, "at": scheduler.now, "sentence": "Nothing."}
+    wrong = [(State.OK, State.RESOLVED, Delivery.WAITING), (State.OK, State.FIRING, Delivery.NOT_NEEDED), (State.OK, State.PENDING, Delivery.WAITING)]
+    for before, after, delivery in wrong:
+        with pytest.raises(IntegrityError), transaction.atomic():
+            AlarmEvent.objects.create(**moved, from_state=before, to_state=after, delivery=delivery)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Alarm.objects.filter(pk=alarm.pk).update(calm_since=scheduler.now)
+
+
+def test_history_is_kept_for_its_time_and_what_waits_is_kept_until_it_is_told(calm: None, scheduler: Scheduler) -> None:
+    scheduler.evaluate()
+    alarm = Alarm.objects.get(name="stream-behind")
+    old = {"alarm": alarm, "at": scheduler.now - timedelta(days=91), "sentence": "Old."}
+    AlarmEvent.objects.create(**old, from_state=State.OK, to_state=State.PENDING, delivery=Delivery.NOT_NEEDED)
+    waiting = AlarmEvent.objects.create(**old, from_state=State.PENDING, to_state=State.FIRING, delivery=Delivery.WAITING, not_before=timezone.now())
+    scheduler.evaluate()
+    assert list(AlarmEvent.objects.all()) == [waiting]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_schedulers_at_once_tell_once(slack: FakeSlack, acme: Organisation, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ops, "ALARMS", (DECLARED["requests-set-aside"],))
+    now = timezone.now()
+    for round_ in range(10):
+        poison(acme)
+        at_once(lambda moment=now + timedelta(hours=round_): ops.evaluate(moment))  # type: ignore[misc]
+        SetAside.objects.all().delete()
+        for minutes in (1, 3):
+            at_once(lambda moment=now + timedelta(hours=round_, minutes=minutes): ops.evaluate(moment))  # type: ignore[misc]
+    assert slack.titles == ["🟠 Requests are set aside", "🟢 Over: Requests are set aside"] * 10
+    assert told() == [("requests-set-aside", "firing", "sent"), ("requests-set-aside", "resolved", "sent")] * 10
+
+
+def at_once(what: "threading._Callable", times: int = 4) -> None:  # type: ignore[name-defined]
+    barrier = threading.Barrier(times)
+    failed = []
+
+    def run() -> None:
+        try:
+            barrier.wait(10)
+            what()
+        except Exception as error:
+            failed.append(error)
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=run) for _ in range(times)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert not failed
+
+
+@pytest.mark.django_db(transaction=True)
+def test_while_slack_is_waited_for_no_transaction_is_open(slack: FakeSlack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ops, "ALARMS", (DECLARED["stream-silent"],))
+    seen: list[str] = []
+
+    def look() -> None:
+        with connection.cursor() as cursor:  # of the server's thread: another connection
+            cursor.execute(
+                "SELECT state FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+            )
+            seen.extend(state for (state,) in cursor.fetchall())
+        connections.close_all()
+
+    slack.watch = look
+    Heartbeat.objects.create(process="stream-0", at=timezone.now() - timedelta(hours=1))
+    for seconds in (0, 40):
+        ops.evaluate(timezone.now() + timedelta(seconds=seconds))
+    assert slack.titles == ["🔴 The stream is silent"]
+    assert seen and set(seen) == {"idle"}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_it_refuses_to_run_inside_somebodys_transaction() -> None:
+    with transaction.atomic(), pytest.raises(RuntimeError):
+        ops.evaluate(timezone.now())
+
+
+def test_the_timetable_calls_it_by_its_name(calm: None) -> None:
+    assert tasks.evaluate.name == "notifications.tasks.evaluate"
+    tasks.evaluate()
+    assert Alarm.objects.count() == len(alarms.ALARMS)

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
+from analytics.recount import recount
 from engagement import inbox
 from tests import reference
 from tests.analytics.stage import instant
@@ -59,6 +60,8 @@ def differences(town: Town, *, acknowledged: set[Identity] | None = None, set_as
     if not town.drained():
         found.append("work is left over")
     found += [f"told twice: {row}" for row in town.rows(_TOLD_TWICE)]
+    with town.pointed():
+        found += [f"recount: {example}" for example in recount().examples]
     return found
 
 

@@ -122,6 +122,10 @@ class Product:
     def drain(self, within_s: float = 60) -> None:
         until(self.town.drained, within_s=within_s)
 
+    def wait_for_stream(self) -> None:
+        """Until one has begun to work."""
+        until(lambda: self.town.value("SELECT count(*) FROM engagement_heartbeat"), within_s=START_WITHIN_S)
+
     def manage(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
             [sys.executable, "manage.py", *arguments],

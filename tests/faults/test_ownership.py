@@ -52,7 +52,8 @@ def test_case_17_a_session_ended_by_the_server_is_begun_again(product: Product) 
     door, stream = product.door(), product.stream()
     door.open()
     with running(stream):
-        posting = Client(product.town, door.port, people(40, people=8, events=40), ledger := Ledger())
+        product.wait_for_stream()
+        posting = Client(product.town, door.port, people(40, people=8, events=40), ledger := Ledger(), pause_s=0.01)
         posting.start()
         ended = 0
         while posting.is_alive():
@@ -119,7 +120,7 @@ def test_case_20_a_stream_needs_no_doorbell(product: Product) -> None:
     """Nobody rings, and a row that becomes visible late, or among many empty shards, is seen as soon as it is there."""
     town = product.town
     with running(product.stream()):
-        until(lambda: town.value("SELECT count(*) FROM engagement_heartbeat"), within_s=30)
+        product.wait_for_stream()
         for number in range(3):
             put(town.url, Request(f"quiet{number}", (fix(number, time.time() - 60),)), acme(product))
             until(town.drained, within_s=2)

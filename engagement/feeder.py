@@ -71,16 +71,26 @@ class Feeder:
         self._lock = threading.Lock()
         self._random = np.random.default_rng()
         self.pockets: list[Pocket] = []
+        self._loaded: set[date] = set()
 
     def run(self) -> None:
         now = time.time()
-        past = threading.Thread(target=self.send_history, args=[now], name="history")
+        past = threading.Thread(target=self._send_past, args=[now], name="history")
+        self._take_out(now, now)  # before history begins to compete for the processor
         past.start()
         try:
             self.send_present(now)
         finally:
             self.stop.set()
             past.join()
+
+    def _send_past(self, now: float) -> None:
+        """Where history fails, the present ends too: whoever keeps this process starts it again, and it goes on."""
+        try:
+            self.send_history(now)
+        except BaseException:
+            self.stop.set()
+            raise
 
     def today(self, now: float) -> date:
         return datetime.fromtimestamp(now, UTC).astimezone(self.zone).date()
@@ -121,12 +131,11 @@ class Feeder:
 
     def send_present(self, began: float) -> None:
         """Everything from `began` on, as it happens."""
-        loaded: set[date] = set()
         saved = said = 0.0
         with Sender(url=self.url, key=self.kept.keys[APP], connections=2, patience_s=None, stop=self.stop) as sender:
             while not self.stop.is_set():
                 now = time.time()
-                self._take_out(loaded, began, now)
+                self._take_out(began, now)
                 for pocket in self.pockets:
                     for parcel in pocket.due(now):
                         sender.put(parcel.body(time.time()))
@@ -139,12 +148,12 @@ class Feeder:
                     said = now
                 self.stop.wait(max(0.0, TICK_S - (time.time() - now)))
 
-    def _take_out(self, loaded: set[date], began: float, now: float) -> None:
+    def _take_out(self, began: float, now: float) -> None:
         """The phones of yesterday (some are still out after midnight) and today, as soon as a day begins."""
         today = self.today(now)
-        for day in sorted({today - timedelta(days=1), today} - loaded):
+        for day in sorted({today - timedelta(days=1), today} - self._loaded):
             self.pockets += [Pocket(trace, began, self._random) for trace in self.traces(day) if trace.times[-1] > began]
-            loaded.add(day)
+            self._loaded.add(day)
 
     def describe(self, now: float) -> str:
         """What time it is at the mall, and how many are about."""

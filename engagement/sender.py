@@ -5,7 +5,6 @@ Used by `manage.py replay`, by the demonstration and by tests. Sending a body tw
 
 import gzip
 import http.client
-import json
 import queue
 import random
 import threading
@@ -15,6 +14,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final, Self
 from urllib.parse import urlsplit
+
+import msgspec
 
 PATH: Final = "/v1/events"
 WORTH_GZIP: Final = 600  # bytes; a smaller body costs more to compress than to send
@@ -133,8 +134,10 @@ class Sender:
                 continue
             if item is None:
                 break
-            self._settle(item, door)
-            self._bodies.task_done()
+            try:
+                self._settle(item, door)
+            finally:
+                self._bodies.task_done()
         door.close()
 
     def _settle(self, item: tuple[bytes, str], door: Door) -> None:
@@ -146,8 +149,8 @@ class Sender:
             return
         if answer is None:
             self._fail(label, "stopped before there was an answer")
-        elif answer.status == 202:
-            self._count(json.loads(answer.body))
+        elif answer.status == 202 and (said := understood(answer.body)):
+            self._count(said)
         else:
             self._fail(label, f"{answer.status} {reason(answer.body)}")
             if answer.status in KEY_REFUSED:
@@ -175,23 +178,43 @@ class Sender:
             tries += 1
         return None
 
-    def _count(self, said: dict[str, object]) -> None:
-        rejected = said["rejected"]
+    def _count(self, said: "Said") -> None:
         with self._lock:
             self.tally.requests += 1
-            self.tally.accepted += int(str(said["accepted"]))
-            if isinstance(rejected, list):
-                self.tally.rejected.update(str(item["reason"]) for item in rejected)
+            self.tally.accepted += said.accepted
+            self.tally.rejected.update(item.reason for item in said.rejected)
 
     def _fail(self, label: str, why: str) -> None:
         with self._lock:
             self.tally.failed.append((label, why))
 
 
-def reason(problem: bytes) -> str:
-    """What an application/problem+json says, in a few words."""
+class Rejected(msgspec.Struct):
+    reason: str
+
+
+class Said(msgspec.Struct):
+    """A 202, as far as it is counted."""
+
+    accepted: int
+    rejected: list[Rejected]
+
+
+class Problem(msgspec.Struct):
+    detail: str
+
+
+def understood(body: bytes) -> Said | None:
+    """None where a 202 is not the door's: something else listens at that address."""
     try:
-        said = json.loads(problem)
-    except ValueError:
+        return msgspec.json.decode(body, type=Said)
+    except msgspec.MsgspecError:
+        return None
+
+
+def reason(body: bytes) -> str:
+    """What an application/problem+json says."""
+    try:
+        return msgspec.json.decode(body, type=Problem).detail
+    except msgspec.MsgspecError:
         return "(an answer that is not the door's)"
-    return str(said.get("detail") or said.get("title") or said.get("code") or "") if isinstance(said, dict) else ""

@@ -157,3 +157,12 @@ def test_a_key_on_the_command_line_works_and_is_warned_of(door: StubDoor, tmp_pa
 
 def test_a_bar_says_how_far_and_how_long_still() -> None:
     assert Progress("history", 200).line(50, 10.0, "1,000 events") == f"history [{'#' * 8}{'.' * 22}]  25% 1,000 events, about 30 s left"
+
+
+def test_an_answer_that_is_not_the_doors_is_a_failure_and_no_hang(door: StubDoor) -> None:
+    door.script = lambda number: (202, {}, {"welcome": "to something else"}) if number == 0 else (202, {}, {"accepted": 1, "rejected": []})
+    with Sender(url=door.url, key="k", connections=1) as sender:
+        sender.put(b"{}", "first")
+        sender.put(b"{}", "second")
+    assert sender.tally.failed == [("first", "202 (an answer that is not the door's)")]
+    assert sender.tally.accepted == 1

@@ -8,7 +8,7 @@ from http.client import HTTPConnection, HTTPException
 from typing import Any, Final
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.translation import gettext as _
 
 from engagement import demonstration, supervisor
@@ -31,9 +31,14 @@ class Command(BaseCommand):
             sys.exit(supervisor.run([*supervisor.PROCESSES, supervisor.Process("demo", [sys.executable, "manage.py", "demo", "--feed"], floor=0)]))
 
     def _feed(self) -> None:
-        stop = threading.Event()
+        stop, asked = threading.Event(), threading.Event()
+
+        def note(*_: object) -> None:
+            asked.set()
+            stop.set()
+
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stop.set())
+            signal.signal(number, note)
         kept = demonstration.prepare()
         while not stop.is_set() and not self._answers():
             time.sleep(ASK_EVERY_S)
@@ -41,6 +46,8 @@ class Command(BaseCommand):
             return
         self.stdout.write(demonstration.announcement(kept, more=_("The page can be used while the history loads.")))
         Feeder(host=settings.HOST, port=settings.PORT, stop=stop, say=self.stdout.write).run()
+        if not asked.is_set():
+            raise CommandError(_("The events of the demonstration cannot be sent: the door does not take its keys, or what stands above happened."))
 
     def _answers(self) -> bool:
         probe = HTTPConnection(settings.HOST, settings.PORT, timeout=5)

@@ -81,12 +81,10 @@ def oldest(connection: Connection, shard: int) -> int | None:
 # long queue cannot keep another's only row waiting. Deleting is claiming: what this transaction does not commit comes back.
 _TAKE: Final = """
 WITH RECURSIVE pair AS (
-    (SELECT shard, organisation_id FROM engagement_inbox WHERE shard = ANY(%(shards)s) ORDER BY shard, organisation_id LIMIT 1)
+    SELECT s AS shard, (SELECT min(organisation_id) FROM engagement_inbox WHERE shard = s) AS organisation_id FROM unnest(%(shards)s::int[]) AS s
     UNION ALL
-    SELECT n.shard, n.organisation_id FROM pair p CROSS JOIN LATERAL (
-        SELECT i.shard, i.organisation_id FROM engagement_inbox i
-        WHERE i.shard = ANY(%(shards)s) AND (i.shard, i.organisation_id) > (p.shard, p.organisation_id)
-        ORDER BY i.shard, i.organisation_id LIMIT 1) n
+    SELECT shard, (SELECT min(i.organisation_id) FROM engagement_inbox i WHERE i.shard = p.shard AND i.organisation_id > p.organisation_id)
+    FROM pair p WHERE organisation_id IS NOT NULL
 ), candidate AS (
     SELECT c.*, row_number() OVER (PARTITION BY c.organisation_id ORDER BY c.id) AS turn
     FROM pair p CROSS JOIN LATERAL (

@@ -17,25 +17,29 @@ Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 Connection = psycopg.Connection[tuple[Any, ...]]
 
-INCOMING: Final = """
-CREATE TEMP TABLE IF NOT EXISTS incoming (place int, LIKE engagement_event) ON COMMIT DELETE ROWS;
+PROBE: Final = """
 CREATE TEMP TABLE IF NOT EXISTS probe (place int, day date, device_id bigint, event_id uuid) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS asked (day date, device_id bigint) ON COMMIT DELETE ROWS;
 """
 # Of each asked day of a device, the batch's ids: one index scan in one partition, below a microsecond an id. As a plain join of probe
 # and events the planner reads the index of every partition from end to end, which costs more with every stored event.
-_ELSEWHERE: Final = """
+_KNOWN: Final = """
 WITH ids AS MATERIALIZED (SELECT device_id, array_agg(event_id) AS told FROM probe GROUP BY device_id),
 found AS MATERIALIZED (
-    SELECT a.day, a.device_id, e.event_id FROM asked a JOIN ids i ON i.device_id = a.device_id CROSS JOIN LATERAL (
+    SELECT a.device_id, e.event_id FROM asked a JOIN ids i ON i.device_id = a.device_id CROSS JOIN LATERAL (
         SELECT event_id FROM engagement_event WHERE day = a.day AND device_id = a.device_id AND event_id = ANY(i.told) OFFSET 0) e)
-SELECT p.place FROM found f JOIN probe p ON p.device_id = f.device_id AND p.event_id = f.event_id AND p.day <> f.day
+SELECT p.place FROM found f JOIN probe p ON p.device_id = f.device_id AND p.event_id = f.event_id
 """
+
+
+class Collision(Exception):
+    """An event is stored already, on a day that the device was not known to be active on: another shard told of it meanwhile."""
+
+
 _STORED: Final = (
     "day, organisation_id, device_id, event_id, kind, at, occurred_at, received_at, shopper_id, "
     "lat, lon, accuracy, beacon, rssi, zone, direction, name, properties"
 )
-_COLUMNS: Final = f"place, {_STORED}"
 
 
 def repeats_in(batch: Batch, device: Ints) -> Bools:
@@ -47,22 +51,25 @@ def repeats_in(batch: Batch, device: Ints) -> Bools:
     return repeated
 
 
-def store(connection: Connection, batch: Batch, people: People) -> Bools:
-    """Insert the events; returns which of them were new. The batch holds no repeats of itself."""
+def store(connection: Connection, batch: Batch, people: People, *, cautious: bool) -> Bools:
+    """Insert the events; returns which of them were new. The batch holds no repeats of itself.
+
+    What is stored already is found first, on the days that the devices were active on, so that the rest can be copied straight into the
+    partitions: COPY writes whole pages, ON CONFLICT row by row. The unique key stands guard behind it. Raises Collision where it strikes;
+    begin the transaction again then, `cautious`: the days of the events themselves are asked too.
+    """
     fresh = np.ones(len(batch.row), np.bool_)
     if not len(fresh):
         return fresh
-    fresh[_known_on_other_days(connection, batch, people)] = False
-    with connection.cursor() as cursor:
-        binary.copy_in(cursor, f"incoming ({_COLUMNS})", _rows(batch, people, np.flatnonzero(fresh)))
-        # Sorted by the whole key: two shards that tell of one device never wait for each other crosswise.
-        cursor.execute(
-            f"""WITH stored AS (
-                    INSERT INTO engagement_event ({_STORED}) SELECT {_STORED} FROM incoming ORDER BY device_id, event_id, day
-                    ON CONFLICT DO NOTHING RETURNING device_id, event_id)
-                SELECT place FROM incoming i WHERE NOT EXISTS (SELECT 1 FROM stored s WHERE s.device_id = i.device_id AND s.event_id = i.event_id)"""
-        )
-        fresh[[row[0] for row in cursor.fetchall()]] = False
+    fresh[_known(connection, batch, people, cautious=cautious)] = False
+    new = np.flatnonzero(fresh)
+    device = people.device[batch.row[new]]
+    new = new[np.lexsort((batch.id_low[new], batch.id_high[new], device))]  # in the order of the index
+    try:
+        with connection.cursor() as cursor:
+            binary.copy_in(cursor, f"engagement_event ({_STORED})", _rows(batch, people, new))
+    except psycopg.errors.UniqueViolation as error:
+        raise Collision from error
     return fresh
 
 
@@ -84,7 +91,6 @@ def _common(batch: Batch, people: People, chosen: Ints) -> dict[str, Any]:
     received = np.array([to_us(one.received_at) for one in batch.claimed], dtype=np.int64)
     organisation = np.array([one.organisation for one in batch.claimed], dtype=np.int64)
     return {
-        "place": chosen.astype(">i4"),
         "day": binary.date(at // binary.DAY_US),
         "organisation_id": binary.int8(organisation[row]),
         "device_id": binary.int8(people.device[row]),
@@ -146,18 +152,17 @@ def _bytes(value: bytes) -> Any:
     return np.frombuffer(value, dtype=f"V{len(value)}")
 
 
-def _known_on_other_days(connection: Connection, batch: Batch, people: People) -> list[int]:
-    """Events whose id the device has already used under another day: a repeat that lies about `at`. Days that the device was not active on are not asked."""
+def _known(connection: Connection, batch: Batch, people: People, *, cautious: bool) -> list[int]:
+    """Events that are stored already, under the same day or, where a repeat lies about `at`, under another that the device was active on."""
     days = {d.id: d.days for d in people.devices.values() if d.days}
     device = people.device[batch.row]
     day = batch.records["at"].astype(np.int64) // binary.DAY_US
-    own: dict[int, set[int]] = {}
-    for id, one in np.unique(np.stack((device, day), axis=1), axis=0).tolist():
-        own.setdefault(id, set()).add(one)
-    asked = [(id, other) for id, mine in own.items() for other in days.get(id, ()) if mine != {other}]
+    asked = {(id, active) for id in np.unique(device).tolist() for active in days.get(id, ())}
+    if cautious:
+        asked |= {(id, one) for id, one in np.unique(np.stack((device, day), axis=1), axis=0).tolist()}
     if not asked:
         return []
-    asking = np.array(asked, dtype=np.int64)
+    asking = np.array(sorted(asked), dtype=np.int64)
     place = np.flatnonzero(np.isin(device, asking[:, 0]))
     probes: dict[str, Any] = {
         "place": place.astype(">i4"),
@@ -169,7 +174,7 @@ def _known_on_other_days(connection: Connection, batch: Batch, people: People) -
     with connection.cursor() as cursor:
         binary.copy_in(cursor, "probe (place, day, device_id, event_id)", [binary.copy_rows(probes)])
         binary.copy_in(cursor, "asked (day, device_id)", [binary.copy_rows(spans)])
-        cursor.execute(_ELSEWHERE, prepare=True)
+        cursor.execute(_KNOWN, prepare=True)
         return [row[0] for row in cursor.fetchall()]
 
 

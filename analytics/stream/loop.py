@@ -25,7 +25,7 @@ logger = logging.getLogger("atrium.stream")
 SHORTEST_REST: Final = 0.005
 LONGEST_REST: Final = 0.2
 # Failures that say nothing of the rows: somebody else was first, or the schema is being changed.
-PASSING: Final = (TryAgain, errors.SerializationFailure, errors.DeadlockDetected, errors.LockNotAvailable)
+PASSING: Final = (TryAgain, events.Collision, errors.SerializationFailure, errors.DeadlockDetected, errors.LockNotAvailable)
 
 
 @dataclass(slots=True)
@@ -144,7 +144,7 @@ class Worker:
 
 def open_session() -> Connection:
     connection = connect(application_name="atrium-stream", options=SESSION)
-    for table in (events.INCOMING, apply.CHANGED, presence.NOTED):
+    for table in (events.PROBE, apply.CHANGED, presence.NOTED):
         connection.execute(table)
     return connection
 

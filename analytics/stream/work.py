@@ -28,6 +28,13 @@ def work(connection: Connection, atlas: Atlas, shards: list[int], *, row: int | 
 
     Raises whatever the rows raise; nothing of the transaction remains then.
     """
+    try:
+        return _transaction(connection, atlas, shards, row=row, cautious=False)
+    except events.Collision:
+        return _transaction(connection, atlas, shards, row=row, cautious=True)
+
+
+def _transaction(connection: Connection, atlas: Atlas, shards: list[int], *, row: int | None, cautious: bool) -> int:
     with connection.transaction():
         locked = claim.lock(connection, shards)
         point("stream.locked")
@@ -36,7 +43,7 @@ def work(connection: Connection, atlas: Atlas, shards: list[int], *, row: int | 
         rows = claim.take(connection, locked) if row is None else claim.take_one(connection, row)
         point("stream.claimed")
         if rows:
-            process(connection, atlas, rows, set(locked))
+            process(connection, atlas, rows, set(locked), cautious=cautious)
         if row is None:
             claim.finish(connection, locked)
         point("stream.before_commit")
@@ -44,7 +51,7 @@ def work(connection: Connection, atlas: Atlas, shards: list[int], *, row: int | 
     return len(rows)
 
 
-def process(connection: Connection, atlas: Atlas, rows: list[claim.Claimed], locked: set[int]) -> None:
+def process(connection: Connection, atlas: Atlas, rows: list[claim.Claimed], locked: set[int], *, cautious: bool) -> None:
     said = batch.decode(rows)
     people = identities.resolve(connection, said, locked)
     claim.put_back(connection, people.forwarded)
@@ -54,7 +61,7 @@ def process(connection: Connection, atlas: Atlas, rows: list[claim.Claimed], loc
     outcome = np.full(len(said.row), counters.DUPLICATE, dtype=object)
     fresh = ~events.repeats_in(said, people.device[said.row])
     new = np.flatnonzero(fresh)
-    new = new[events.store(connection, said.take(fresh), people)]
+    new = new[events.store(connection, said.take(fresh), people, cautious=cautious)]
     stored = np.zeros(len(said.row), np.bool_)
     stored[new] = True
     point("stream.stored")

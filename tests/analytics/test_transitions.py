@@ -163,3 +163,15 @@ def _statements(worker: loop.Worker, monkeypatch: pytest.MonkeyPatch) -> int:
         patched.setattr(type(worker.connection), "wait", wait)
         assert worker.step() == 1
     return count
+
+
+def test_the_unique_key_stands_guard_where_a_device_was_told_of_elsewhere(acme: Organisation, worker: loop.Worker) -> None:
+    """Another shard may store an event between our reading the device's days and our writing: as if the day were not known."""
+    name = uuid.uuid4()
+    send(acme, NOW, ids=[name])
+    drain(worker)
+    Device.objects.update(days=[])
+    send(acme, NOW, NOW, ids=[name, uuid.uuid4()])
+    drain(worker)
+    assert Event.objects.count() == 2
+    assert dict(Outcome.objects.values_list("outcome", "events")) == {"accepted": 2, "duplicate": 1}

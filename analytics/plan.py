@@ -76,6 +76,7 @@ class Sheet:
 class Plan:
     sheets: tuple[Sheet, ...]
     beside: tuple[Place, ...]  # zones without a boundary: there is nothing to draw
+    opened: int = 0  # which sheet is seen first: the ground floor's
 
 
 def draw(places: Sequence[Place]) -> Plan:
@@ -89,8 +90,9 @@ def draw(places: Sequence[Place]) -> Plan:
     floors = sorted({place.floor for place in drawn if place.floor is not None})
     if len(floors) < 2 or not _floors_overlap(pairs):
         return Plan(sheets=(_sheet(None, pairs),), beside=beside)
-    sheets = [_sheet(floor, [pair for pair in pairs if _on(pair[0], floor=floor, ground=_ground(floors))]) for floor in floors]
-    return Plan(sheets=tuple(sheets), beside=beside)
+    ground = _ground(floors)
+    sheets = [_sheet(floor, [pair for pair in pairs if _on(pair[0], floor=floor, ground=ground)]) for floor in floors]
+    return Plan(sheets=tuple(sheets), beside=beside, opened=floors.index(ground))
 
 
 def _ground(floors: Sequence[int]) -> int:

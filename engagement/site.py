@@ -20,6 +20,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from unfold.forms import AuthenticationForm
 from unfold.sites import UnfoldAdminSite
 
@@ -54,6 +55,11 @@ def may(request: HttpRequest, action: Action) -> bool:
 
 class LoginForm(AuthenticationForm):  # type: ignore[misc]
     """Lets members in; Django's own asks for the staff mark."""
+
+    error_messages = {
+        **AuthenticationForm.error_messages,
+        "invalid_login": gettext_lazy("The username or the password is wrong. Mind capital letters in both."),
+    }
 
     def confirm_login_allowed(self, user: AbstractBaseUser) -> None:
         if not user.is_active or not (getattr(user, "is_superuser", False) or tenancy.organisations_of(user).exists()):

@@ -18,7 +18,7 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 
 from analytics.models import Stay, Transition
 from engagement import display, site
-from engagement.models import Shopper, Venue, Zone
+from engagement.models import Organisation, Shopper, Venue, Zone
 from engagement.scoped import MachineMadeAdmin, ScopedFilter, YesNoFilter
 
 LATEST_TRANSITIONS: Final = 50_000  # of all organisations: the table has no index by organisation, so the list looks no further back
@@ -99,8 +99,8 @@ class StartedFilter(TextFilter):  # type: ignore[misc]
 class StayAdmin(MachineMadeAdmin):
     when_empty = gettext_lazy("They appear as soon as the first event is processed. The live page shows how to send one.")
     list_display = ("begins", "ends", "dwell", "zone_link", "shopper_link", "state")
+    fields = readonly_fields = list_display
     list_filter = (VenueFilter, ZoneFilter, StartedFilter, CountedFilter, OpenFilter)
-    list_display_links = None
     ordering = ("-started",)  # the indexes by zone and by organisation have this order
     list_select_related = ("zone__venue", "shopper")
 
@@ -135,8 +135,8 @@ class TransitionAdmin(MachineMadeAdmin):
 
     when_empty = gettext_lazy("They appear as soon as the first event is processed. The live page shows how to send one.")
     list_display = ("happened", "tagged_kind", "zone_name", "shopper_name", "told")
+    fields = readonly_fields = list_display
     list_filter = ("kind",)
-    list_display_links = None
     ordering = ("-pk",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Transition]:
@@ -144,15 +144,21 @@ class TransitionAdmin(MachineMadeAdmin):
         return super().get_queryset(request).filter(pk__gt=newest - LATEST_TRANSITIONS)
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
-        """Ids without foreign keys: the page's zones and shoppers are looked up together, within the organisation."""
         changelist = super().get_changelist_instance(request)
-        rows = changelist.result_list = list(changelist.result_list)
-        organisation = self.organisation(request)
+        changelist.result_list = self._named(list(changelist.result_list), self.organisation(request))
+        return changelist
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Transition | None:
+        found = super().get_object(request, object_id, from_field)
+        return self._named([found], self.organisation(request))[0] if found else None
+
+    def _named(self, rows: list[Any], organisation: Organisation) -> list[Any]:
+        """Ids without foreign keys: the zones and shoppers of all rows are looked up together, within the organisation."""
         zones = Zone.objects.filter(organisation=organisation).select_related("venue").in_bulk({row.zone_id for row in rows})
         shoppers = Shopper.objects.filter(organisation=organisation).in_bulk({row.shopper_id for row in rows})
         for row in rows:
             row.zone, row.shopper = zones.get(row.zone_id), shoppers.get(row.shopper_id)
-        return changelist
+        return rows
 
     @admin.display(description=gettext_lazy("happened"))
     def happened(self, row: Any) -> str:

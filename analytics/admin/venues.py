@@ -1,5 +1,6 @@
 """Venues and zones, on the plan."""
 
+from dataclasses import replace
 from typing import Any
 
 from django.contrib import admin
@@ -126,6 +127,6 @@ def spans(row: ZoneVersion | BeaconPlacement, time_zone: str) -> tuple[str, str]
 
 
 def showing(drawn: plan.Plan, key: str) -> plan.Plan:
-    """The plan with the sheet first that this zone is on."""
-    sheets = sorted(drawn.sheets, key=lambda sheet: all(one.key != key for one in sheet.outlines))
-    return plan.Plan(sheets=tuple(sheets), beside=drawn.beside)
+    """The plan, opened at the sheet that this zone is on."""
+    on = [number for number, sheet in enumerate(drawn.sheets) if any(one.key == key for one in sheet.outlines)]
+    return replace(drawn, opened=drawn.opened if drawn.opened in on or not on else on[0])

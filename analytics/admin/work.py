@@ -21,7 +21,7 @@ class RecutAdmin(MachineMadeAdmin):
 
     when_empty = gettext_lazy("When places change, stays are made again from the events, and the progress is shown here.")
     list_display = ("asked", "reason", "from_when", "progress", "changes", "finished")
-    list_display_links = None
+    fields = readonly_fields = list_display
     ordering = ("-pk",)
     list_before_template = "analytics/waiting_changes.html"
 

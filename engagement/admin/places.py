@@ -89,8 +89,8 @@ class ZoneVersionAdmin(ScopedAdmin):
 
     when_empty = gettext_lazy("No place has changed since it was made.")
     list_display = ("since", "zone_link", "what_changed")
+    fields = readonly_fields = list_display
     list_filter = (ZoneFilter,)
-    list_display_links = None
     ordering = ("-valid_from", "-pk")
     sortable_by: tuple[str, ...] = ()
 

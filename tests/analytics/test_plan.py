@@ -49,6 +49,7 @@ def test_floors_above_one_another_get_sheets_of_their_own() -> None:
     plan = draw([mall, street, room("cellar", 0, 0, 50, 50, floor=-1), room("shop", 0, 0, 50, 50, floor=0), room("loft", 10, 10, 50, 50, floor=1)])
     assert [sheet.floor for sheet in plan.sheets] == [-1, 0, 1]
     assert keys(plan) == [["mall", "cellar"], ["street", "mall", "shop"], ["mall", "loft"]]
+    assert plan.sheets[plan.opened].floor == 0
 
 
 def test_what_contains_others_lies_under_them() -> None:
@@ -76,13 +77,11 @@ def test_a_long_zone_has_its_figure_in_the_middle() -> None:
 
 
 def test_a_name_is_written_where_there_is_room() -> None:
-    outlines = {
-        one.key: one
-        for one in draw([room("hall", 0, 0, 100, 80), room("tall-shop-with-a-long-name", 105, 0, 118, 80), room("a-very-long-name-of-a-kiosk", 120, 0, 124, 4)]).sheets[0].outlines
-    }
-    assert outlines["hall"].name_at is not None and not outlines["hall"].turned
-    assert outlines["tall-shop-with-a-long-name"].name_at is not None and outlines["tall-shop-with-a-long-name"].turned
-    assert outlines["a-very-long-name-of-a-kiosk"].name_at is None
+    hall, tall, kiosk = room("hall", 0, 0, 100, 80), room("tall-shop-with-a-long-name", 105, 0, 118, 80), room("kiosk-of-all-kinds", 120, 0, 124, 4)
+    outlines = {one.key: one for one in draw([hall, tall, kiosk]).sheets[0].outlines}
+    assert outlines[hall.key].name_at is not None and not outlines[hall.key].turned
+    assert outlines[tall.key].name_at is not None and outlines[tall.key].turned
+    assert outlines[kiosk.key].name_at is None
 
 
 def test_holes_and_parts_are_drawn() -> None:

@@ -80,7 +80,7 @@ class House:
     def visit(self, name: str | None = None, *, size: dict[str, int] = DESK, **how: Any) -> Iterator[Visit]:
         """A fresh profile; logged in where a name is given. Whatever its console says as an error is collected."""
         context = self.browser.new_context(viewport=size, **how)  # type: ignore[arg-type]
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(30_000)
         visit = Visit(context.new_page(), self.server)
         visit.page.on("console", lambda said: visit.complaints.append(said.text) if said.type in {"error", "warning"} else None)
         visit.page.on("pageerror", lambda error: visit.complaints.append(str(error)))

@@ -9,12 +9,14 @@ import pytest
 from django.contrib.auth.models import User
 from playwright.sync_api import expect
 
-from engagement.models import ApiKey, Venue, Zone
+from engagement import provisioning
+from engagement.models import ApiKey, Organisation, Venue, Zone
 from tests.browser.conftest import PHONE, House, Visit
-from tests.cast import at
+from tests.cast import at, box
 from tests.servers import WHOLE, end, running_door
 
 SEEN_WITHIN_S = 3
+EVERY_MS = 2000  # the page asks so often
 
 
 def fix(east: float, north: float, *, device: str) -> dict[str, Any]:
@@ -81,6 +83,43 @@ def test_who_is_logged_out_elsewhere_is_told_so(house: House, alice: User) -> No
         ready(visit)
         visit.page.context.clear_cookies()
         expect(visit.page.get_by_role("link", name="Log in again")).to_be_visible()
+
+
+def test_nothing_is_asked_while_nobody_looks(house: House, alice: User) -> None:
+    with house.visit("alice") as visit:
+        ready(visit)
+        asked: list[str] = []
+        visit.page.on("request", lambda request: asked.append(request.url) if "/now?" in request.url else None)
+        look = """(hidden) => {
+            Object.defineProperty(document, 'hidden', {value: hidden, configurable: true});
+            document.dispatchEvent(new Event('visibilitychange'));
+        }"""
+        visit.page.evaluate(look, True)
+        asked.clear()
+        visit.page.wait_for_timeout(EVERY_MS * 2)
+        assert asked == []
+        with visit.page.expect_request("**/now?*"):
+            visit.page.evaluate(look, False)
+
+
+def test_floors_above_one_another_are_tabs_and_venues_are_chosen(house: House, alice: User, acme: Organisation) -> None:
+    room = {"kind": "store", "venue": "tower", "boundary": box(-20, -20, 20, 20)}
+    rooms = [{**room, "key": key, "name": key.title(), "floor": floor} for key, floor in (("cellar", -1), ("shop", 0), ("loft", 1))]
+    venue = {"key": "tower", "name": "Tower", "time_zone": "Europe/Berlin", "boundary": box(-30, -30, 30, 30)}
+    provisioning.provision({"organisation": {"key": acme.key}, "venues": [venue], "zones": rooms})
+    with house.visit("alice") as visit:
+        visit.page.get_by_label("Venue").select_option("Tower")
+        expect(visit.page.get_by_role("heading", name="Tower, live")).to_be_visible()
+        ground = visit.page.get_by_role("tab", name="Floor 0")
+        expect(ground).to_have_attribute("aria-selected", "true")
+        expect(visit.page.locator('[data-zone="shop"]')).to_be_visible()
+        expect(visit.page.locator('[data-zone="loft"]')).to_be_hidden()
+        ground.focus()
+        visit.page.keyboard.press("ArrowRight")
+        expect(visit.page.get_by_role("tab", name="Floor 1")).to_be_focused()
+        expect(visit.page.locator('[data-zone="loft"]')).to_be_visible()
+        expect(visit.page.locator('[data-zone="shop"]')).to_be_hidden()
+        assert visit.complaints == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -163,6 +163,8 @@ def test_a_member_without_the_staff_mark_logs_in_and_others_do_not(alice: User, 
     User.objects.create_user("nobody", password="correct horse battery", is_staff=True)
     refused = Client().post(login, {"username": "nobody", "password": "correct horse battery"})
     assert refused.status_code == 200 and "belongs to no organisation" in refused.content.decode()
+    wrong = Client().post(login, {"username": "alice", "password": "wrong"})
+    assert "The username or the password is wrong" in wrong.content.decode()
 
 
 def test_a_membership_withdrawn_counts_at_once(at_acme: Client, alice: User) -> None:

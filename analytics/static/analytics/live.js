@@ -99,12 +99,12 @@ document.addEventListener("DOMContentLoaded", () => {
     }
   }
 
-  // The upper ends of five steps up to a round number at or above the fullest zone.
+  // The upper ends of five steps up to a round number at or above the fullest zone. They widen: most zones hold few.
   function steps(top) {
     if (top <= LEVELS) return [1, 2, 3, 4, 5];
     const power = 10 ** Math.floor(Math.log10(top));
     const round = [1, 1.5, 2, 3, 4, 5, 7.5, 10].map((m) => m * power).find((m) => m >= top);
-    return [1, 2, 3, 4, 5].map((i) => Math.max(i, Math.round((round * i) / LEVELS)));
+    return [1, 2, 3, 4, 5].map((i) => Math.max(i, Math.round(round * (i / LEVELS) ** 2)));
   }
 
   function occupancy(counts) {

@@ -11,7 +11,6 @@
       if (!element.classList.contains("cursor-pointer") && !element.classList.contains("material-symbols-outlined")) continue;
       element.tabIndex = 0;
       if (!element.hasAttribute("role")) element.setAttribute("role", "button");
-      if (element.textContent.trim() === "dock_to_right") element.setAttribute("aria-label", document.documentElement.lang === "en" ? "Sidebar" : "☰");
     }
   }
 

@@ -51,7 +51,7 @@ def _transaction(connection: Connection, atlas: Atlas, shards: list[int], *, row
     return len(rows)
 
 
-def process(connection: Connection, atlas: Atlas, rows: list[claim.Claimed], locked: set[int], *, cautious: bool) -> None:
+def process(connection: Connection, atlas: Atlas, rows: list[claim.Claimed], locked: set[int], *, cautious: bool = False) -> None:
     said = batch.decode(rows)
     people = identities.resolve(connection, said, locked)
     claim.put_back(connection, people.forwarded)

@@ -70,6 +70,7 @@ vars().update(environment.mail("EMAIL_URL", str(VAR / "mail")))
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 ROOT_URLCONF = "engagement.urls"
 WSGI_APPLICATION = "engagement.wsgi.application"
+DEFAULT_EXCEPTION_REPORTER_FILTER = "engagement.error_pages.Filter"
 USE_TZ = True
 TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en"

@@ -1,0 +1,99 @@
+"""A wrong setting stops the start with its name, the value seen and what is accepted; and never with a secret."""
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from engagement import environment
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+SECRET: Final = "hunter2"
+
+WRONG: Final = [
+    ("PORT", "0", ["'0'", "1 to 65535"]),
+    ("PORT", "eighty", ["'eighty'", "whole number"]),
+    ("PORT", "٨٠", ["whole number"]),
+    ("HOST", "no host", ["'no host'", "127.0.0.1"]),
+    ("DEBUG", "perhaps", ["'perhaps'", "1 or 0"]),
+    ("ATRIUM_POSTGRES", "docker", ["'docker'", "auto, system, package"]),
+    ("ATRIUM_STREAMS", "65", ["'65'", "1 to 64"]),
+    ("LOG_LEVEL", "LOUD", ["'LOUD'", "WARNING"]),
+    ("DATABASE_REPLICA_URL", f"mysql://atrium:{SECRET}@db/atrium", ["'mysql://'", "postgres://"]),
+    ("DATABASE_REPLICA_URL", f"postgres://atrium:{SECRET}@db:port/atrium", ["postgres://user:password@host:port/name"]),
+    ("DATABASE_REPLICA_URL", f"postgres://atrium:{SECRET}@db", ["lacks a part"]),
+    ("BROKER_URL", f"redis://:{SECRET}@cache", ["'redis://'", "sqs://"]),
+    ("EMAIL_URL", f"imap://me:{SECRET}@mail", ["'imap://'", "smtp://", "ses://"]),
+    ("EMAIL_URL", f"smtp:me:{SECRET}", ["no scheme", "smtp://"]),
+    ("SLACK_WEBHOOK_URL", f"http://hooks.slack.com/services/{SECRET}", ["'http://'", "https://"]),
+    ("SLACK_WEBHOOK_URL", f"http://127.0.0.1.evil.example/{SECRET}", ["loopback"]),
+    ("SECRET_KEY", SECRET, ["7 characters", "at least 20"]),
+    ("DATABASE_URL", f"postgres://atrium:{SECRET}@127.0.0.1/atrium", ["SECRET_KEY is not set", "required with a DATABASE_URL"]),
+]
+
+
+def start(folder: Path, **settings: str) -> subprocess.CompletedProcess[str]:
+    """What a person sees who starts Atrium with these settings."""
+    known = {"PATH": os.environ["PATH"], "ATRIUM_VAR": str(folder), **settings}
+    return subprocess.run([sys.executable, "manage.py", "check"], cwd=ROOT, env=known, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(("name", "value", "words"), WRONG)
+def test_a_wrong_setting_stops_the_start_in_one_line_that_tells_no_secret(tmp_path: Path, name: str, value: str, words: list[str]) -> None:
+    seen = start(tmp_path, **{name: value})
+    assert seen.returncode == 1
+    assert len(seen.stderr.splitlines()) == 1
+    assert name in seen.stderr
+    assert not [word for word in words if word not in seen.stderr]
+    assert SECRET not in seen.stdout + seen.stderr
+
+
+def test_an_empty_value_is_no_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORT", "")
+    assert environment.integer("PORT", 8000, 1, 65535) == 8000
+
+
+def test_a_secret_key_is_made_once_for_its_owner_alone_and_kept(tmp_path: Path) -> None:
+    assert start(tmp_path).returncode == 0
+    kept = tmp_path / "secret_key"
+    first = kept.read_text()
+    assert len(first) >= 48
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert start(tmp_path).returncode == 0
+    assert kept.read_text() == first
+    assert [path.name for path in tmp_path.iterdir()] == ["secret_key"]
+
+
+def test_an_address_keeps_its_options_and_its_escapes() -> None:
+    found = environment.database("DATABASE_URL", "postgres://me:p%40ss@db.example:5433/atrium?sslmode=require")
+    assert (found["USER"], found["PASSWORD"], found["HOST"], found["PORT"], found["NAME"]) == ("me", "p@ss", "db.example", 5433, "atrium")
+    assert found["OPTIONS"]["sslmode"] == "require"
+
+
+@pytest.mark.parametrize("address", ["https://hooks.slack.com/services/x", "http://127.0.0.1:9/x", "http://localhost/x", "http://[::1]/x"])
+def test_an_alarm_may_go_to_https_or_to_this_machine(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    monkeypatch.setenv("SLACK_WEBHOOK_URL", address)
+    assert environment.webhook("SLACK_WEBHOOK_URL") == address
+
+
+def test_mail_goes_into_a_folder_until_a_server_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("EMAIL_URL", raising=False)
+    assert environment.mail("EMAIL_URL", str(tmp_path))["EMAIL_FILE_PATH"] == str(tmp_path)
+    monkeypatch.setenv("EMAIL_URL", "smtp+tls://me:secret@mail.example:587")
+    found = environment.mail("EMAIL_URL", str(tmp_path))
+    assert (found["EMAIL_HOST"], found["EMAIL_PORT"], found["EMAIL_USE_TLS"]) == ("mail.example", 587, True)
+
+
+def test_what_needs_another_package_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environment, "find_spec", lambda module: None)
+    monkeypatch.setenv("BROKER_URL", "sqs://")
+    with pytest.raises(ImproperlyConfigured, match=r"boto3.*pip install"):
+        environment.broker("BROKER_URL")
+    monkeypatch.setenv("EMAIL_URL", "ses://")
+    with pytest.raises(ImproperlyConfigured, match=r"anymail.*pip install"):
+        environment.mail("EMAIL_URL", "")

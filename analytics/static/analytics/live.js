@@ -155,10 +155,11 @@ document.addEventListener("DOMContentLoaded", () => {
 
   function events(list) {
     if (!list.length) return;
-    const first = newest === 0;
+    // A new row is marked where it stands out; where most are new, marking them would only flicker.
+    const marked = newest > 0 && list.filter((event) => event.id > newest).length <= list.length / 3;
     byId("events").tBodies[0].replaceChildren(...list.map((event) => {
       const row = document.createElement("tr");
-      if (!first && event.id > newest) row.className = "fresh";
+      if (marked && event.id > newest) row.className = "fresh";
       row.dataset.event = event.id;
       const became = document.createElement("span");
       became.className = `tag ${event.tone}`;

@@ -2,67 +2,27 @@
 
 import threading
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from dataclasses import replace
+from typing import Final
 
-import psycopg
 import pytest
 from django.db import connection
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analytics.models import Recut
-from analytics.recount import recount
-from analytics.stream import claim, links, loop
-from analytics.stream.atlas import Atlas
-from analytics.stream.work import process, work
-from engagement import partitions
-from engagement.models import IdentityClaim, Inbox, PlacesChange
+from analytics.stream import claim
+from analytics.stream.work import process
 from tests import golden
 from tests.analytics import stage
 from tests.analytics.stage import Request, requests_of
-from tests.reference import BEGINNING, END, Event, Places, distinct, occurred_at
-from tests.worlds import BEACONS, TODAY, World, search, worlds
+from tests.analytics.theatre import ALL, Connection, Deliver, Housekeep, Script, Theatre, Work
+from tests.reference import BEGINNING, END, Places, distinct, occurred_at
+from tests.worlds import BEACONS, World, search, worlds
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-Connection = psycopg.Connection[tuple[Any, ...]]
-ALL: Final = claim.all_shards()
 # Which shards somebody works on at once: all, or some, so that rows lie waiting in the others.
 PARTS: Final = tuple(tuple(part) for part in (ALL, ALL, ALL[::2], ALL[1::2], ALL[:20], ALL[40:]))
-DATE: Final = stage.moment(TODAY).date()
-
-
-@dataclass(frozen=True)
-class Deliver:
-    request: Request
-
-
-@dataclass(frozen=True)
-class Work:
-    worker: int
-    shards: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Housekeep:
-    """Settle whose a device is, and make history again where places have changed."""
-
-    worker: int
-
-
-Script = list[Deliver | Work | Housekeep]
-
-
-@pytest.fixture
-def crew(transactional_db: None) -> Iterator[list[Connection]]:
-    """Three workers' connections, and a partition for one of the days that the worlds use."""
-    sessions = [loop.open_session() for _ in range(3)]
-    partitions.ensure(sessions[0], first=DATE, last=DATE)
-    yield sessions
-    for session in sessions:
-        session.close()
 
 
 @st.composite
@@ -85,82 +45,6 @@ def scripts(draw: st.DrawFn, world: World) -> Script:
     for request in draw(requests(world)):
         script += [Deliver(request), *draw(st.lists(acts, max_size=2))]
     return script
-
-
-class Theatre:
-    """A world on its stage, and a crew of workers."""
-
-    def __init__(self, world: World, crew: list[Connection], *, places: Places | None = None) -> None:
-        self.world = world
-        self.stage = stage.build(places or world.places)
-        self.crew = [(session, Atlas()) for session in crew]
-
-    def play(self, script: Script) -> None:
-        """Without threads: each does what it is told, one after another."""
-        for act in script:
-            match act:
-                case Deliver(request):
-                    self.stage.accept(request)
-                case Work(worker, shards):
-                    work(*self.crew[worker], list(shards))
-                case Housekeep(worker):
-                    self.housekeep(worker)
-
-    def housekeep(self, worker: int) -> int:
-        connection, atlas = self.crew[worker]
-        settled = links.settle(connection, atlas)
-        links.ask_for_recuts(connection)
-        return settled + links.recut(connection, atlas)
-
-    def drain(self) -> None:
-        """Until nothing is left to do."""
-        for _ in range(100):
-            if not work(*self.crew[0], ALL) + self.housekeep(0):
-                break
-        assert not self.left()
-
-    def perform(self, requests: list[Request]) -> None:
-        """With a thread for each of the crew, while the requests come in. An error of a worker fails the test."""
-        done, errors = threading.Event(), []
-
-        def run(number: int) -> None:
-            worker = loop.Worker(number, len(self.crew), self.crew[number][0], self.crew[number][1])
-            try:
-                while not done.is_set():
-                    worker.turn()
-            except BaseException as error:
-                errors.append(error)
-
-        threads = [threading.Thread(target=run, args=(number,)) for number in range(len(self.crew))]
-        for thread in threads:
-            thread.start()
-        try:
-            for request in requests:
-                self.stage.accept(request)
-            deadline = time.monotonic() + 30
-            while self.left() and not errors and time.monotonic() < deadline:
-                time.sleep(0.002)
-        finally:
-            done.set()
-            for thread in threads:
-                thread.join()
-        assert not errors
-        assert not self.left()
-
-    @staticmethod
-    def left() -> list[Any]:
-        """What is still to be done."""
-        return [*Inbox.objects.all(), *IdentityClaim.objects.all(), *PlacesChange.objects.all(), *Recut.objects.filter(finished_at=None)]
-
-    def lies(self) -> list[Event]:
-        """Repeats with another content than what came first."""
-        first = set(distinct(self.world.events))
-        return [event for event in self.world.events if event not in first]
-
-    def agrees(self) -> None:
-        """The stays are those of the definitions, and the product says so itself."""
-        assert self.stage.stays() == self.world.stays()
-        assert recount().examples == []
 
 
 @search(50)

@@ -21,7 +21,7 @@ from urllib.request import BaseHandler, HTTPErrorProcessor, ProxyHandler, Reques
 from django.utils import timezone
 from slack_sdk.webhook import WebhookClient, WebhookResponse
 
-TIMEOUT_S: Final = 5
+TIMEOUT_S: Final = 15  # generous: a message that is given up too early arrives twice
 READ_UP_TO: Final = 1000  # bytes of an answer; Slack's are one word
 LONGEST_WAIT: Final = timedelta(hours=1)  # whatever Retry-After says
 WRONG_MESSAGE: Final = frozenset({400, 413})
@@ -34,9 +34,12 @@ class NotTold(Exception):
 
 
 class TryLater(NotTold):
-    def __init__(self, problem: str, wait: timedelta = timedelta(0)) -> None:
+    """`wait` is what Slack asked for. `unsure`: it may have arrived all the same, since it is the answer that was lost."""
+
+    def __init__(self, problem: str, *, wait: timedelta = timedelta(0), unsure: bool = False) -> None:
         super().__init__(problem)
         self.wait = wait
+        self.unsure = unsure
 
 
 class GiveUp(NotTold):
@@ -60,22 +63,22 @@ class _Client(WebhookClient):
         if _is_this_machine(url):
             handlers.append(ProxyHandler({}))
         with build_opener(*handlers).open(req, timeout=self.timeout) as answer:
-            body = answer.read(READ_UP_TO).decode("utf-8", "replace")
+            body = answer.read1(READ_UP_TO).decode("utf-8", "replace")
             return WebhookResponse(url=url, status_code=answer.status, body=body, headers=dict(answer.headers.items()))
 
 
 def post(address: str, payload: dict[str, Any]) -> None:
-    """Raises TryLater or GiveUp where Slack did not take it. After TryLater it may have arrived all the same: the answer can be what was lost."""
+    """Raises TryLater or GiveUp where Slack did not take it."""
     client = _Client(address, timeout=TIMEOUT_S, logger=_SILENT, retry_handlers=[])
-    problem = ""
+    failure: NotTold | None = None
     try:
         answer = client.send_dict({**payload, "unfurl_links": False})
-    except URLError as error:
-        problem = type(error.reason).__name__
-    except (OSError, HTTPException, ValueError) as error:
-        problem = type(error).__name__
-    if problem:
-        raise TryLater(problem)  # outside the except: the exception before it quotes the address
+    except URLError as error:  # while connecting or sending
+        failure = TryLater(type(error.reason).__name__)
+    except (OSError, HTTPException, ValueError) as error:  # while waiting for the answer
+        failure = TryLater(type(error).__name__, unsure=True)
+    if failure:
+        raise failure  # out of the except: the exception before it quotes the address
     if answer.status_code != 200:
         raise _refusal(answer)
 
@@ -85,7 +88,7 @@ def _refusal(answer: WebhookResponse) -> NotTold:
     problem = f"HTTP {answer.status_code}" + (f" {word}" if _WORD.fullmatch(word) else "")
     if answer.status_code in WRONG_MESSAGE:
         return GiveUp(problem)
-    return TryLater(problem, _asked_wait(answer))
+    return TryLater(problem, wait=_asked_wait(answer))
 
 
 def _asked_wait(answer: WebhookResponse) -> timedelta:

@@ -22,7 +22,9 @@ log = logging.getLogger("atrium.alarm")
 Clock = Callable[[], datetime]
 
 TOGETHER: Final = 5  # in one go; what gathered while Slack was away comes in portions
-CLAIM: Final = timedelta(minutes=3)  # longer than the task may take, so that an older claim is a dead one's
+CLAIM: Final = timedelta(minutes=3)  # far longer than one message takes, so that an older claim is a dead one's
+UNSURE_FIRST: Final = timedelta(seconds=20)  # doubled each time: a Slack that takes messages and answers too late would be flooded with copies
+UNSURE_LONGEST: Final = timedelta(minutes=10)
 _MARKS: Final[dict[str, str]] = {Severity.CRITICAL: "🔴", Severity.WARNING: "🟠"}
 _LEVELS: Final[dict[str, int]] = {Severity.CRITICAL: logging.ERROR, Severity.WARNING: logging.WARNING}
 
@@ -72,10 +74,16 @@ def _tell(event: AlarmEvent, clock: Clock) -> bool:
         if event.attempts == 1:
             log.error("Slack cannot be told (%s). The message is kept, and sent when Slack takes it again.", problem)
             _write(event, notice)
-        _note(event, not_before=clock() + problem.wait, problem=str(problem))
+        _note(event, not_before=clock() + _pause(event, problem), problem=str(problem))
         return False
     _note(event, delivery=Delivery.SENT, told_at=clock(), problem="")
     return True
+
+
+def _pause(event: AlarmEvent, problem: slack.TryLater) -> timedelta:
+    """What Slack asked for, or until the next evaluation; longer and longer where the message may have arrived."""
+    doublings = min(event.attempts - 1, 10)
+    return min(UNSURE_FIRST * 2**doublings, UNSURE_LONGEST) if problem.unsure else problem.wait
 
 
 def _note(event: AlarmEvent, **fields: Any) -> None:

@@ -12,7 +12,6 @@ from django.utils.translation import gettext_lazy
 from unfold.admin import ModelAdmin
 
 from engagement import display
-from engagement.scoped import InfinitePaginator
 from notifications.alarms import DECLARED
 from notifications.models import Alarm, AlarmEvent, Delivery, State
 
@@ -23,8 +22,6 @@ LATEST_EVENTS: Final = 20
 class InstallationAdmin(ModelAdmin):  # type: ignore[misc]
     """Machine-made rows about the installation: a superuser looks, nobody changes."""
 
-    paginator = InfinitePaginator
-    show_full_result_count = False
     sortable_by: tuple[str, ...] = ()
     list_fullwidth = True
     list_per_page = 50

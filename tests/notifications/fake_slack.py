@@ -68,6 +68,15 @@ def says(status: int, body: str = "", **headers: str) -> Behaviour:
     return lambda handler: answer(handler, status, body, **headers)
 
 
+def stalls(slack: FakeSlack) -> Behaviour:
+    """Says nothing until the test lets it go."""
+
+    def stall(handler: BaseHTTPRequestHandler) -> None:
+        slack.released.wait(20)
+
+    return stall
+
+
 def echoes_the_address(handler: BaseHTTPRequestHandler) -> None:
     answer(handler, 502, f"Cannot reach {handler.path}")
 
@@ -77,7 +86,7 @@ def cuts(handler: BaseHTTPRequestHandler) -> None:
 
 
 def cuts_in_the_answer(handler: BaseHTTPRequestHandler) -> None:
-    handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Le")
+    handler.wfile.write(b"HTTP/1.1 20")
     handler.connection.close()
 
 

@@ -11,7 +11,7 @@ from analytics.models import Stay
 from engagement import health, partitions, set_aside
 from engagement.models import Heartbeat, Inbox, Organisation, SetAside, Zone
 from notifications import ops
-from notifications.alarms import ALARMS, DECLARED
+from notifications.alarms import ALARMS, DECLARED, Declaration
 from notifications.models import Alarm
 from tests.analytics.rows import shopper, stay
 from tests.notifications.conftest import Scheduler, told
@@ -101,7 +101,7 @@ def test_a_recount_with_a_difference_fires_until_one_finds_none(
 
 
 @pytest.mark.parametrize("declaration", ALARMS, ids=lambda declaration: declaration.name)
-def test_every_alarm_says_what_is_wrong_and_what_to_do(declaration: ops.Declaration) -> None:
+def test_every_alarm_says_what_is_wrong_and_what_to_do(declaration: Declaration) -> None:
     for text in (declaration.reads, declaration.sentence % {"value": declaration.show(declaration.above)}, declaration.remedy):
         assert str(text).endswith(".")
     assert 0 < len(str(declaration.title)) <= 60

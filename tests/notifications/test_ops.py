@@ -2,8 +2,10 @@
 
 import logging
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from django.db import IntegrityError, connection, connections, transaction
@@ -59,7 +61,7 @@ def test_what_cannot_be_read_fires_itself_and_costs_the_others_nothing(
             cursor.execute("SELECT 1 FROM no_such_table")
         return 0.0
 
-    whole = ops.ALARMS
+    whole = alarms.ALARMS
     monkeypatch.setattr(ops, "ALARMS", tuple(replace(one, read=broken) if one.name == "stream-behind" else one for one in whole))
     poison(acme)
     scheduler.run(minutes=1)
@@ -123,15 +125,15 @@ def test_two_schedulers_at_once_tell_once(slack: FakeSlack, acme: Organisation, 
     now = timezone.now()
     for round_ in range(10):
         poison(acme)
-        at_once(lambda moment=now + timedelta(hours=round_): ops.evaluate(moment))  # type: ignore[misc]
+        at_once(partial(ops.evaluate, now + timedelta(hours=round_)))
         SetAside.objects.all().delete()
         for minutes in (1, 3):
-            at_once(lambda moment=now + timedelta(hours=round_, minutes=minutes): ops.evaluate(moment))  # type: ignore[misc]
+            at_once(partial(ops.evaluate, now + timedelta(hours=round_, minutes=minutes)))
     assert slack.titles == ["🟠 Requests are set aside", "🟢 Over: Requests are set aside"] * 10
     assert told() == [("requests-set-aside", "firing", "sent"), ("requests-set-aside", "resolved", "sent")] * 10
 
 
-def at_once(what: "threading._Callable", times: int = 4) -> None:  # type: ignore[name-defined]
+def at_once(what: Callable[[], None], times: int = 4) -> None:
     barrier = threading.Barrier(times)
     failed = []
 

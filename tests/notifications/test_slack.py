@@ -1,0 +1,209 @@
+"""Slack on bad days, as a local server plays them: nothing is lost, the order stays, and the address is shown nowhere."""
+
+import logging
+from collections.abc import Iterator
+from datetime import timedelta
+from email.utils import format_datetime
+from typing import Any
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.test import Client, RequestFactory
+from django.utils import timezone
+from django.views.debug import ExceptionReporter, get_exception_reporter_filter
+from pytest_django.fixtures import Settings
+
+from engagement import environment
+from notifications import blocks, slack, telling
+from notifications.models import Alarm, AlarmEvent, Delivery, State
+from tests.notifications.fake_slack import SECRET, Behaviour, FakeSlack, babbles, cuts, cuts_in_the_answer, echoes_the_address, says, stalls
+from tests.servers import free_port
+
+PARTS: Any = SECRET.split("/")
+
+
+@pytest.fixture(autouse=True)
+def nothing_says_the_address(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """At the loudest log level, and in every column of what is kept."""
+    stores = "db" in request.fixturenames
+    if stores:
+        request.getfixturevalue("db")  # so that it ends after this
+    caplog.set_level(logging.DEBUG)
+    monkeypatch.setattr(slack, "TIMEOUT_S", 0.4)
+    yield
+    said = "\n".join(f"{record.getMessage()} {record.exc_text or ''} {record.args}" for record in caplog.get_records("call"))
+    kept = str(list(AlarmEvent.objects.values())) if stores else ""
+    assert not [part for part in PARTS if part in said + kept]
+
+
+def waiting(number: int) -> list[AlarmEvent]:
+    """Messages nobody was told yet, the oldest first."""
+    now = timezone.now()
+    alarm, _ = Alarm.objects.get_or_create(name="stream-behind", defaults={"since": now, "evaluated_at": now})
+    moves = [(State.OK, State.FIRING), (State.FIRING, State.RESOLVED)]
+    told: dict[str, Any] = {"alarm": alarm, "at": now, "delivery": Delivery.WAITING, "not_before": now - timedelta(seconds=1)}
+    return [
+        AlarmEvent.objects.create(**told, from_state=before, to_state=after, sentence=f"Message {index}.")
+        for index in range(number)
+        for before, after in [moves[index % 2]]
+    ]
+
+
+def numbers(server: FakeSlack) -> list[str]:
+    return [message["blocks"][1]["text"]["text"] for message in server.messages]
+
+
+DOWN: Any = {
+    "500": says(500, "rollup_error"),
+    "an error page with the address in it": echoes_the_address,
+    "the webhook was withdrawn": says(404, "no_service"),
+    "forbidden": says(403, "invalid_token"),
+    "a redirection": says(302, Location="/elsewhere"),
+    "a redirection that keeps the method": says(307, Location="/elsewhere"),
+    "cut": cuts,
+    "cut in the answer": cuts_in_the_answer,
+    "no HTTP": babbles,
+    "unknown letters": says(500, "x", Content_Type="text/plain; charset=klingon"),
+}
+
+
+@pytest.mark.parametrize("behaviour", DOWN.values(), ids=DOWN)
+def test_slack_down_keeps_the_messages_and_sends_them_in_order_later(
+    db: None, slack: FakeSlack, behaviour: Behaviour, caplog: pytest.LogCaptureFixture
+) -> None:
+    events = waiting(3)
+    now = timezone.now()
+    for seconds in (0, 30, 90):
+        slack.next.append(behaviour)
+        assert telling.tell_waiting(now + timedelta(seconds=seconds)) == 0
+    assert (slack.messages, slack.requests) == ([], 3)  # one try each time, of the first alone
+    loud = [record.getMessage() for record in caplog.records if record.name == "atrium.alarm"]
+    assert len(loud) == 2 and "The message is kept" in loud[0] and "Message 0." in loud[1]  # said once, and the trouble itself with it
+    assert telling.tell_waiting(now + timedelta(seconds=180)) == 3
+    assert numbers(slack) == ["Message 0.", "Message 1.", "Message 2."]
+    assert set(AlarmEvent.objects.values_list("delivery", "problem")) == {("sent", "")}
+    assert list(AlarmEvent.objects.order_by("pk").values_list("pk", "attempts")) == [(events[0].pk, 4), (events[1].pk, 1), (events[2].pk, 1)]
+
+
+def test_a_slow_slack_is_waited_for_no_longer_than_the_limit(db: None, slack: FakeSlack) -> None:
+    waiting(1)
+    slack.next.append(stalls(slack))
+    assert telling.tell_waiting(timezone.now()) == 0
+    slack.released.set()
+    assert AlarmEvent.objects.get().problem == "TimeoutError"
+    assert telling.tell_waiting(timezone.now() + timedelta(seconds=30)) == 1
+
+
+def test_a_slack_that_takes_messages_and_loses_every_answer_is_not_flooded(db: None, slack: FakeSlack) -> None:
+    waiting(1)
+    now = timezone.now()
+    slack.next.extend([cuts] * 100)
+    for half_minutes in range(60):
+        assert telling.tell_waiting(now + timedelta(seconds=30 * half_minutes)) == 0
+    assert slack.requests <= 8
+    event = AlarmEvent.objects.get()
+    assert event.not_before - now < timedelta(minutes=41)  # and it is not forgotten
+
+
+def test_nobody_listening_is_slack_down(db: None, settings: Settings) -> None:
+    settings.SLACK_WEBHOOK_URL = f"http://127.0.0.1:{free_port()}/services/{SECRET}"
+    waiting(1)
+    assert telling.tell_waiting(timezone.now()) == 0
+    assert AlarmEvent.objects.get().problem == "ConnectionRefusedError"
+
+
+@pytest.mark.parametrize("form", ["seconds", "date"])
+def test_retry_after_is_honoured(db: None, slack: FakeSlack, form: str) -> None:
+    waiting(2)
+    now = timezone.now()
+    asked = "100" if form == "seconds" else format_datetime(now + timedelta(seconds=100), usegmt=False)
+    slack.next.append(says(429, "rate_limited", Retry_After=asked))
+    assert telling.tell_waiting(now) == 0
+    for seconds in (30, 60, 90):
+        assert telling.tell_waiting(now + timedelta(seconds=seconds)) == 0
+    assert slack.requests == 1  # not even tried
+    assert telling.tell_waiting(now + timedelta(seconds=120)) == 2
+    assert numbers(slack) == ["Message 0.", "Message 1."]
+
+
+@pytest.mark.parametrize("asked", ["", "soon", "-5", "1e9", "٣", "Wed, 21 Oct 2015 07:28:00 GMT", "Wed, 21 Oct 2015 07:28:00"])
+def test_a_retry_after_that_says_nothing_means_the_next_time(db: None, slack: FakeSlack, asked: str) -> None:
+    waiting(1)
+    now = timezone.now()
+    slack.next.append(says(429, "rate_limited", Retry_After=asked.encode().decode("latin-1")))
+    assert telling.tell_waiting(now) == 0
+    assert telling.tell_waiting(now + timedelta(seconds=30)) == 1
+
+
+def test_an_absurd_retry_after_is_an_hour(db: None, slack: FakeSlack) -> None:
+    waiting(1)
+    now = timezone.now()
+    slack.next.append(says(429, "rate_limited", Retry_After="9" * 30))
+    assert telling.tell_waiting(now) == 0
+    assert telling.tell_waiting(now + timedelta(minutes=61)) == 1
+
+
+def test_a_message_that_slack_refuses_goes_to_the_log_and_those_behind_it_go_on(db: None, slack: FakeSlack, caplog: pytest.LogCaptureFixture) -> None:
+    waiting(2)
+    slack.next.append(says(400, "invalid_blocks"))
+    assert telling.tell_waiting(timezone.now()) == 2
+    assert numbers(slack) == ["Message 1."]
+    assert list(AlarmEvent.objects.order_by("pk").values_list("delivery", "problem")) == [("refused", "HTTP 400 invalid_blocks"), ("sent", "")]
+    assert any("Message 0." in record.getMessage() for record in caplog.records)
+
+
+def test_what_gathered_comes_in_portions(db: None, slack: FakeSlack) -> None:
+    waiting(12)
+    now = timezone.now()
+    assert [telling.tell_waiting(now + timedelta(seconds=30 * later)) for later in range(4)] == [5, 5, 2, 0]
+    assert numbers(slack) == [f"Message {index}." for index in range(12)]
+
+
+def test_a_message_whose_sender_died_is_sent_when_its_claim_has_run_out(db: None, slack: FakeSlack) -> None:
+    waiting(2)
+    now = timezone.now()
+    assert telling._claim(now) is not None  # and then nothing more is heard of it
+    assert telling.tell_waiting(now + timedelta(minutes=2)) == 0  # nobody overtakes
+    assert telling.tell_waiting(now + timedelta(minutes=4)) == 2
+    assert numbers(slack) == ["Message 0.", "Message 1."]
+
+
+def test_the_proxy_of_the_environment_is_not_asked_for_this_machine(db: None, slack: FakeSlack, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
+    waiting(1)
+    assert telling.tell_waiting(timezone.now()) == 1
+
+
+@pytest.mark.parametrize("address", [f"https://127.0.0.1:1/services/{SECRET} x", f"https://hooks..example/services/{SECRET}", f"https://[::1/{SECRET}"])
+def test_an_address_that_no_library_takes_is_not_quoted(address: str, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(slack.TryLater) as raised:
+        slack.post(address, blocks.payload(blocks.Notice(mark="🔴", title="T", body="B.", remedy="", footer="")))
+    assert not [part for part in PARTS if part in f"{raised.value} {raised.value.__cause__} {raised.value.__context__}"]
+
+
+def test_a_page_of_an_error_hides_the_address(settings: Settings, slack: FakeSlack) -> None:
+    settings.DEBUG = True
+    settings.BROKER_URL = f"pgmq://user:{SECRET}@127.0.0.1/db"
+    request = RequestFactory().get("/")
+    assert "SLACK_WEBHOOK_URL" in get_exception_reporter_filter(request).get_safe_settings()
+    page = ExceptionReporter(request, ValueError, ValueError("x"), None).get_traceback_html()
+    assert "SLACK_WEBHOOK_URL" in page and not [part for part in PARTS if part in page]
+
+
+@pytest.mark.parametrize("address", [f"http://hooks.slack.com/services/{SECRET}", f"ftp://127.0.0.1/{SECRET}", SECRET, "https://"])
+def test_the_setting_takes_https_or_this_machine_and_never_shows_what_it_saw(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLACK_WEBHOOK_URL", address)
+    with pytest.raises(ImproperlyConfigured, match="SLACK_WEBHOOK_URL") as raised:
+        environment.webhook("SLACK_WEBHOOK_URL")
+    assert not [part for part in PARTS if part in str(raised.value)]
+
+
+def test_no_page_of_the_admin_shows_the_address(db: None, slack: FakeSlack, admin_client: Client) -> None:
+    waiting(1)
+    slack.next.append(echoes_the_address)
+    telling.tell_waiting(timezone.now())
+    event = AlarmEvent.objects.get()
+    for path in ("alarm/", "alarm/stream-behind/change/", "alarmevent/", f"alarmevent/{event.pk}/change/"):
+        page = admin_client.get(f"/admin/notifications/{path}", follow=True)
+        assert page.status_code == 200 and not [part for part in PARTS if part in page.content.decode()]

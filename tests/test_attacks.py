@@ -22,6 +22,7 @@ from django.utils import timezone
 from analytics.models import DwellMark, Recut, Transition
 from engagement import provisioning, tenancy
 from engagement.models import Device, IdentityClaim, Inbox, Organisation, Outcome, RecentEvent, SetAside, ShopperDevice, Zone
+from notifications import ops
 from tests.analytics.rows import device, shopper, stay
 from tests.cast import acme_file
 
@@ -31,7 +32,7 @@ READERS: Final = {"api/v1/stays", "api/v1/reports/footfall", "api/v1/status"}
 MEMBERS: Final = {
     "admin/",
     "admin/(?P<url>.*)$",
-    "admin/^(?P<app_label>engagement|auth|analytics)/$",
+    "admin/^(?P<app_label>engagement|auth|analytics|notifications)/$",
     "admin/auth/user/<id>/password/",
     "admin/autocomplete/",
     "admin/engagement/apikey/<int:pk>/revoke/",
@@ -50,6 +51,7 @@ MODELS: Final = (
     *("analytics.Recut", "analytics.Stay", "analytics.Transition", "auth.User"),
     *("engagement.ApiKey", "engagement.Beacon", "engagement.Brand", "engagement.Device", "engagement.Organisation", "engagement.SetAside"),
     *("engagement.Shopper", "engagement.Venue", "engagement.Zone", "engagement.ZoneVersion"),
+    *("notifications.Alarm", "notifications.AlarmEvent"),
 )
 OF_EACH_MODEL: Final = ("", "add/", "<path:object_id>/", "<path:object_id>/change/", "<path:object_id>/delete/", "<path:object_id>/history/")
 VENUES: Final = ("admin/live/",)  # whose numbers are of venues
@@ -61,7 +63,7 @@ MARKS: Final = (
 )
 # Who runs the installation makes users members of organisations. That is all he knows of them.
 MAY_SEE: Final = {"superuser": ("Acme Malls", "@acme.example")}
-OPERATORS_OWN: Final = ("/admin/auth/user/", "/admin/engagement/organisation/")
+OPERATORS_OWN: Final = ("/admin/auth/user/", "/admin/engagement/organisation/", "/admin/notifications/")
 UNTOUCHED_BY_LOOKING: Final = {"django_session", "auth_user", "django_admin_log", "django_content_type", "auth_permission", "django_migrations"}
 
 
@@ -107,6 +109,7 @@ def world(acme: Organisation, rival: Organisation, acme_keys: dict[str, str], al
     Inbox.objects.create(**owned, received_at=now, events=3, payload=b"")
     Outcome.objects.create(**owned, hour=now, outcome="accepted", events=3)
     RecentEvent.objects.create(organisation=acme, received_at=now, device="install-acme-1", kind="fix", outcome="accepted", zones="north-brew")
+    ops.evaluate(now)
     IdentityClaim.objects.create(organisation=acme, device_id=phone.pk, shopper_id=ann.pk, occurred_at=now, event_id="00000000-0000-0000-0000-000000000001")
     User.objects.filter(pk__in=(alice.pk, bob.pk)).update(email="somebody@acme.example")
     cy = shopper(rival, "cy")
@@ -116,9 +119,12 @@ def world(acme: Organisation, rival: Organisation, acme_keys: dict[str, str], al
 
 
 def ids_of(organisation: Organisation, model: type[models.Model]) -> list[str]:
-    """Primary keys of the organisation's rows, as an address shows them: the two latest are enough."""
+    """Primary keys of the organisation's rows (or of no tenant's), as an address shows them: the two latest are enough."""
     rows: models.QuerySet[Any] = model._default_manager.all()
-    found = rows.filter(memberships__organisation=organisation) if model is User else tenancy.scoped(rows, organisation)
+    if model is User:
+        found = rows.filter(memberships__organisation=organisation)
+    else:
+        found = rows if model._meta.label in tenancy.MACHINE_ONLY else tenancy.scoped(rows, organisation)
     return [str(pk) for pk in found.order_by("-pk").values_list("pk", flat=True)[:2]]
 
 
@@ -145,7 +151,11 @@ def filled(address: str, organisation: Organisation) -> list[str]:
         own = "" if address == "api/v1/reports/footfall" else f"/{address}"
         asked = "" if address.endswith("status") else f"zone=north-brew&{ranged}"
         return [path for path in (own, f"/{address}?{asked}", f"/{address}?organisation=acme&{asked}") if path]
-    plain = {"^api/": "api/anything", "admin/(?P<url>.*)$": "admin/anything", "admin/^(?P<app_label>engagement|auth|analytics)/$": "admin/engagement/"}
+    plain = {
+        "^api/": "api/anything",
+        "admin/(?P<url>.*)$": "admin/anything",
+        "admin/^(?P<app_label>engagement|auth|analytics|notifications)/$": "admin/engagement/",
+    }
     path = "/" + plain.get(address, address)
     if "<" in path:
         start, end = path.index("<"), path.rindex(">") + 1
@@ -306,7 +316,7 @@ def test_a_strangers_own_pages_hold_his_own_rows(strangers: dict[str, Client]) -
 
 def test_members_see_at_every_address_that_strangers_were_refused(world: Organisation, alice: User) -> None:
     client = with_session(alice)
-    for label in set(MODELS) - {"auth.User", "engagement.Organisation"}:
+    for label in set(MODELS) - {"auth.User", "engagement.Organisation", "notifications.Alarm", "notifications.AlarmEvent"}:
         address = f"admin/{label.lower().replace('.', '/')}/"
         assert leaked(client.get(f"/{address}", follow=True)), label
         response = client.get(filled(f"{address}<path:object_id>/change/", world)[0])

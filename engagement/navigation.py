@@ -32,7 +32,7 @@ OPERATION: Final = (
     (_("Organisations"), "domain_add", "admin:engagement_organisation_changelist"),
     (_("Users"), "manage_accounts", "admin:auth_user_changelist"),
     (_("Alarms"), "notifications", "admin:notifications_alarm_changelist"),
-    (_("What happened"), "history", "admin:notifications_alarmevent_changelist"),
+    (_("Alarm history"), "history", "admin:notifications_alarmevent_changelist"),
 )
 BADGE_UP_TO: Final = 99
 

@@ -10,8 +10,10 @@ from django.db import connection
 from hypothesis import given
 from hypothesis import strategies as st
 
+from analytics.recount import recount
 from analytics.stream import claim
 from analytics.stream.work import process
+from engagement.models import Event as StoredEvent
 from tests import golden
 from tests.analytics import stage
 from tests.analytics.stage import Request, requests_of
@@ -70,6 +72,18 @@ def test_workers_at_the_same_time_make_the_stays_of_the_definitions(crew: list[C
     theatre = Theatre(world, crew)
     theatre.perform(data.draw(requests(world), label="requests"))
     theatre.agrees()
+
+
+@search(15)
+@given(data=st.data(), world=worlds(most_events=14))
+def test_workers_who_are_told_contradictions_keep_each_event_once(crew: list[Connection], data: st.DataObject, world: World) -> None:
+    """Which of two contradicting repeats comes first is up to chance when two work on them at once. That there is one of it is not."""
+    theatre = Theatre(world, crew)
+    order = data.draw(st.permutations([*world.events, *theatre.lies()]), label="order")
+    theatre.perform(requests_of(order))
+    stored = StoredEvent.objects.values_list("device_id", "event_id")
+    assert len(stored) == len(set(stored)) == len(distinct(world.events))
+    assert recount().examples == []
 
 
 @st.composite

@@ -4,6 +4,7 @@ import sys
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
+from django.db import OperationalError
 
 if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "engagement.settings")
@@ -11,3 +12,7 @@ if __name__ == "__main__":
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as wrong:
         sys.exit(str(wrong))
+    except OperationalError as error:
+        if getattr(error.__cause__, "sqlstate", None) is not None:  # the database answered, and something else is wrong
+            raise
+        sys.exit(f"The database cannot be reached ({str(error).splitlines()[0]}). Start it with `make run`, or set DATABASE_URL.")

@@ -52,6 +52,8 @@ SETTINGS: Final[Mapping[str, str]] = {
     "lc_messages": "C",
 }
 
+_NOT_OURS: Final = "{} belongs to another account. Run as that one, or set ATRIUM_VAR to another folder."
+
 
 class Cluster:
     """One cluster in `folder`: `data`, its passwords, its port, and a lock so that two runs never share it.
@@ -63,7 +65,8 @@ class Cluster:
         self.folder = folder.absolute()
         self.data = self.folder / "data"
         self.url_file = url_file or self.folder / "url"
-        self.tools = find(choice)
+        made_by = self._made_by()
+        self.tools = find(choice, major=int(made_by) if made_by else None)
         self.settings = {**SETTINGS, **(settings or {})}
         self.process: subprocess.Popen[bytes] | None = None
         self._lock: IO[str] | None = None
@@ -177,7 +180,7 @@ class Cluster:
         """Decide under which account the server runs, and that it can reach its binaries and its data from there."""
         owner = self.data.stat() if self.data.exists() else None
         if owner is not None and os.geteuid() not in {0, owner.st_uid}:
-            raise Unusable(f"{self.data} belongs to another account. Run as that one, or set ATRIUM_VAR to another folder.")
+            raise Unusable(_NOT_OURS.format(self.data))
         self._account = account(owner)
         probe = self.data if owner else self.folder / "data.new"
         if owner is None:
@@ -187,11 +190,18 @@ class Cluster:
                 os.chown(probe, self._account.uid, self._account.gid)
         self._launcher = launcher(self._account, program=self.tools.folder / "postgres", folder=probe)
 
-    def _check_version(self) -> None:
+    def _made_by(self) -> str | None:
         kept = self.data / "PG_VERSION"
-        if kept.exists() and kept.read_text().strip() != str(self.tools.major):
+        try:
+            return kept.read_text().strip() if kept.exists() else None
+        except PermissionError as error:
+            raise Unusable(_NOT_OURS.format(self.data)) from error
+
+    def _check_version(self) -> None:
+        made_by = self._made_by()
+        if made_by and made_by != str(self.tools.major):
             raise Unusable(
-                f"{self.data} was made by PostgreSQL {kept.read_text().strip()}, but the server found is {self.tools.major} ({self.tools.folder}). "
+                f"{self.data} was made by PostgreSQL {made_by}, but the server found is {self.tools.major} ({self.tools.folder}). "
                 "Set ATRIUM_POSTGRES to the one that made it (system or package), or set ATRIUM_VAR to another folder."
             )
 

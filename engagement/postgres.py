@@ -43,14 +43,18 @@ class Account:
     gid: int
 
 
-def find(choice: str = "auto") -> Tools:
-    """The server to use: the machine's newest, or the package's; `auto` takes the first there is. Raises Unusable."""
+def find(choice: str = "auto", *, major: int | None = None) -> Tools:
+    """The server to use: the machine's newest, or the package's. Raises Unusable.
+
+    `auto` takes the one that made the data, of version `major`, where there is one; else the machine's, else the package's.
+    """
     if choice not in CHOICES:
         raise Unusable(f"ATRIUM_POSTGRES is {choice!r}. Give auto, system or package.")
-    tools = (_of_the_machine() if choice != "package" else None) or (_of_the_package() if choice != "system" else None)
-    if tools is None:
+    found = (_of_the_machine() if choice != "package" else []) + (_of_the_package() if choice != "system" else [])
+    fitting = [tools for tools in found if tools.major == major]
+    if not found:
         raise Unusable(_MISSING[choice])
-    return tools
+    return (fitting or found)[0]
 
 
 _MISSING: Final = {
@@ -96,22 +100,20 @@ def launcher(wanted: Account | None, *, program: Path, folder: Path) -> Sequence
     raise Unusable(f"PostgreSQL does not run as root, and the account it gets cannot reach {folder}. Set ATRIUM_VAR to a folder that everybody may enter.")
 
 
-def _of_the_machine() -> Tools | None:
+def _of_the_machine() -> list[Tools]:
+    """The newest first."""
     folders = [folder for place in _PLACES for folder in Path("/").glob(place.lstrip("/"))]
     on_path = shutil.which("postgres")
     if on_path:
         folders.append(Path(on_path).resolve().parent)
     found = [tools for folder in folders if (tools := _examine(folder, "system"))]
-    return max(found, key=lambda tools: tools.major, default=None)
+    return sorted(found, key=lambda tools: tools.major, reverse=True)
 
 
-def _of_the_package() -> Tools | None:
+def _of_the_package() -> list[Tools]:
     spec = importlib.util.find_spec(PACKAGE)  # found, not imported: importing it would start to change the machine
-    for place in (spec.submodule_search_locations or []) if spec else []:
-        tools = _examine(Path(place) / "pginstall18" / "bin", "package")
-        if tools:
-            return tools
-    return None
+    places = (spec.submodule_search_locations or []) if spec else []
+    return [tools for place in places if (tools := _examine(Path(place) / "pginstall18" / "bin", "package"))]
 
 
 def _examine(folder: Path, origin: str) -> Tools | None:

@@ -13,7 +13,7 @@ from django.db import connection, connections
 from django.db.models.signals import post_migrate
 from environ import Env
 
-from engagement.embedded import Cluster
+from engagement.embedded import Cluster, find
 from tests.cast import _acme, _rival, acme, acme_keys, alice, bob, charlie, north, rival, rival_keys  # noqa: F401
 
 
@@ -24,7 +24,7 @@ def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: N
         yield
         return
     # The folder is thrown away at will, so it need not survive a power cut; tests of that make clusters of their own.
-    cluster = Cluster(settings.VAR / "test" / "pg", choice=settings.ATRIUM_POSTGRES, settings={"fsync": "off"})
+    cluster = Cluster(settings.VAR / "test" / f"pg{find(settings.ATRIUM_POSTGRES).major}", choice=settings.ATRIUM_POSTGRES, settings={"fsync": "off"})
     cluster.start()
     try:
         address = Env.db_url_config(cluster.url)

@@ -210,8 +210,18 @@ def test_a_machine_without_a_server_is_told_what_to_do(monkeypatch: pytest.Monke
 
 def test_a_server_that_is_too_old_is_passed_over(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("postgres", "initdb"):
-        (tmp_path / name).write_text("#!/bin/sh\necho postgres (PostgreSQL) 13.4\n")
+        (tmp_path / name).write_text("#!/bin/sh\necho 'postgres (PostgreSQL) 13.4'\n")
         (tmp_path / name).chmod(0o755)
     monkeypatch.setattr(postgres, "_PLACES", (f"{tmp_path}",))
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
     assert postgres.find("auto").origin == "package"
+
+
+def test_a_server_installed_later_does_not_come_between_a_person_and_their_data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("postgres", "initdb"):
+        (tmp_path / name).write_text("#!/bin/sh\necho 'postgres (PostgreSQL) 99.1'\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setattr(postgres, "_PLACES", (f"{tmp_path}",))
+    made_by = postgres.find("package").major
+    assert postgres.find("auto").major == 99
+    assert postgres.find("auto", major=made_by).major == made_by

@@ -1,6 +1,8 @@
 """Which shards to work on, and the rows that are taken from them. Locks are transaction-level and in statements of their own:
 a statement that locks reads a snapshot older than the lock."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -13,6 +15,7 @@ MAX_ROWS: Final = 400
 MAX_EVENTS: Final = 5_000
 TRIES: Final = 3  # of a shard before its rows are tried one by one, and of a row alone before it is set aside
 _LOCK_CLASS: Final = 0x41545249  # 'ATRI': the first half of every shard's advisory lock
+_GUARD_CLASS: Final = _LOCK_CLASS + 1  # of the lock of whoever tries a shard's rows one by one
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -50,6 +53,17 @@ def begin(connection: Connection, shards: list[int]) -> list[int]:
     return free
 
 
+@contextmanager
+def guard(session: Connection, shard: int) -> Iterator[bool]:
+    """Whether we alone try this shard's rows one by one, while the block lasts. `session` is a connection for nothing else.
+
+    The attempts on a row are only worth counting if nobody counts beside us; the shard's own lock is let go between attempts.
+    """
+    with session.transaction():
+        found = session.execute("SELECT pg_try_advisory_xact_lock(%s, %s)", [_GUARD_CLASS, shard]).fetchone()
+        yield bool(found and found[0])
+
+
 def suspect(connection: Connection, shard: int, row: int) -> int:
     """Count an attempt on one row alone, committed; returns the count with this one."""
     found = connection.execute(
@@ -58,6 +72,11 @@ def suspect(connection: Connection, shard: int, row: int) -> int:
         {"row": row, "shard": shard},
     ).fetchone()
     return int(found[0]) if found else 0
+
+
+def unsuspect(connection: Connection, shard: int) -> None:
+    """The attempt on the row alone came to nothing for a reason that says nothing of it: do not count it."""
+    connection.execute("UPDATE engagement_shardstate SET suspect_attempts = greatest(suspect_attempts - 1, 0) WHERE shard = %s", [shard])
 
 
 def lock(connection: Connection, shards: list[int]) -> list[int]:

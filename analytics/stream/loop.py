@@ -11,10 +11,9 @@ from typing import Any, Final
 import psycopg
 from psycopg import errors
 
-from analytics.stream import apply, claim, counters, events, links, presence
+from analytics.stream import apply, claim, counters, events, links, presence, work
 from analytics.stream.atlas import Atlas
 from analytics.stream.identities import TryAgain
-from analytics.stream.work import SESSION, work
 from engagement import health
 from engagement.database import connect
 from engagement.faults import point
@@ -22,6 +21,9 @@ from engagement.faults import point
 Connection = psycopg.Connection[tuple[Any, ...]]
 logger = logging.getLogger("atrium.stream")
 
+# The guard's session rests in its transaction while the other one works, for as long as a statement may last, and longer.
+GUARD: Final = "-c idle_in_transaction_session_timeout=120s"
+ALONE: Final = 100  # rows tried one by one before a troubled shard is tried as a whole again
 SHORTEST_REST: Final = 0.005
 LONGEST_REST: Final = 0.2
 # Failures that say nothing of the rows: somebody else was first, or the schema is being changed.
@@ -52,6 +54,7 @@ class Worker:
     atlas: Atlas = field(default_factory=Atlas)
     clocks: list[Clock] = field(init=False)
     begun: list[int] = field(default_factory=list)  # shards whose attempt is counted and not yet decided
+    interrupted: int | None = None  # the shard whose row was being tried alone when the connection was lost
 
     def __post_init__(self) -> None:
         self.clocks = [
@@ -87,7 +90,9 @@ class Worker:
         if not free:
             return 0
         try:
-            return work(self.connection, self.atlas, free)
+            locked, taken = work.attempt(self.connection, self.atlas, free)
+            self.forgive([shard for shard in free if shard not in locked])  # another worker was quicker
+            return taken
         except PASSING as error:
             logger.info("Trying again: %s", type(error).__name__)
             self.forgive(free)
@@ -98,28 +103,38 @@ class Worker:
         return 0
 
     def attempt_alone(self, shard: int) -> int:
-        """The shard's oldest row by itself. If it is the one that fails, again and again, it is set aside and its neighbours go on."""
-        row = claim.oldest(self.connection, shard)
-        if row is None:
-            return 0
+        """The shard's oldest rows, each by itself. One that fails, again and again, is set aside, and its neighbours go on."""
+        with connect(application_name="atrium-stream-guard", options=GUARD) as session, claim.guard(session, shard) as alone:
+            taken = 0
+            while alone and taken < ALONE and (row := claim.oldest(self.connection, shard)) is not None:
+                if not self.try_row(shard, row):
+                    return taken
+                taken += 1
+            if alone:
+                claim.finish(self.connection, [shard])  # none of them was the cause: all together again
+        return taken
+
+    def try_row(self, shard: int, row: int) -> bool:
+        """Whether the row is out of the way: processed, or set aside."""
         tried = claim.suspect(self.connection, shard, row)
-        if tried > claim.TRIES:  # it ended the process each time, before it could be caught
+        if tried > claim.TRIES:  # it ended the process each time, before anything could be caught
             self.put_aside(shard, row, "The process died while working on this row.")
-            return 1
+            return True
         try:
-            taken = work(self.connection, self.atlas, [shard], row=row)
+            locked, _ = work.attempt(self.connection, self.atlas, [shard], row=row)
         except PASSING:
-            return 0
+            locked = []
         except psycopg.OperationalError:
+            self.interrupted = shard
             raise
         except Exception as error:
             logger.warning("Row %s of shard %s failed alone, for the %s. time: %s", row, shard, tried, describe(error))
             if tried >= claim.TRIES:
                 self.put_aside(shard, row, describe(error))
-            return 1
-        if claim.oldest(self.connection, shard) is None:
-            claim.finish(self.connection, [shard])
-        return taken
+            return tried >= claim.TRIES
+        if not locked:
+            claim.unsuspect(self.connection, shard)
+        return bool(locked)
 
     def put_aside(self, shard: int, row: int, error: str) -> None:
         claim.set_aside(self.connection, row, error)
@@ -129,6 +144,12 @@ class Worker:
     def forgive(self, shards: list[int]) -> None:
         if not self.connection.closed:
             claim.forgive(self.connection, shards)
+
+    def excuse(self, lost: "Worker") -> None:
+        """Take back the attempts that another worker had begun when its connection went."""
+        self.forgive(lost.begun)
+        if lost.interrupted is not None:
+            claim.unsuspect(self.connection, lost.interrupted)
 
     def turn(self) -> int:
         """A step, and what is due beside it."""
@@ -143,7 +164,7 @@ class Worker:
 
 
 def open_session() -> Connection:
-    connection = connect(application_name="atrium-stream", options=SESSION)
+    connection = connect(application_name="atrium-stream", options=work.SESSION)
     for table in (events.PROBE, apply.CHANGED, presence.NOTED):
         connection.execute(table)
     return connection
@@ -160,12 +181,14 @@ def run(*, number: int, of: int, stopping: Callable[[], bool]) -> None:
     """Work until told to stop. A lost database is waited for, with a new connection each time."""
     rest, away = SHORTEST_REST, False
     worker: Worker | None = None
-    owed: list[int] = []  # attempts that a lost connection interrupted: they say nothing of the rows
+    lost: Worker | None = None  # whose connection went, with attempts under way: they say nothing of the rows
     while not stopping():
         try:
             if worker is None:
                 worker = Worker(number, of)
-                claim.forgive(worker.connection, owed)
+                if lost is not None:
+                    worker.excuse(lost)
+                    lost = None
             taken = worker.turn()
             if away:
                 logger.info("The database is back.")
@@ -175,7 +198,7 @@ def run(*, number: int, of: int, stopping: Callable[[], bool]) -> None:
                 logger.warning("The database is away (%s); trying again.", type(error).__name__)
             if worker is not None:
                 worker.connection.close()
-                owed = [] if isinstance(error, errors.QueryCanceled) else worker.begun
+                lost = None if isinstance(error, errors.QueryCanceled) else worker
             worker, away, taken = None, True, 0
         rest = SHORTEST_REST if taken else min(rest * 1.5, LONGEST_REST)
         if not taken:

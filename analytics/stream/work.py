@@ -24,22 +24,24 @@ SESSION: Final = f"-c synchronous_commit=on -c jit=off -c lock_timeout=10s -c st
 
 
 def work(connection: Connection, atlas: Atlas, shards: list[int], *, row: int | None = None) -> int:
-    """Process the next rows of those shards that can be locked (or the one row alone); returns the number of rows taken.
+    """Process the next rows of those shards that can be locked (or the one row alone); returns the number of rows taken."""
+    return attempt(connection, atlas, shards, row=row)[1]
 
-    Raises whatever the rows raise; nothing of the transaction remains then.
-    """
+
+def attempt(connection: Connection, atlas: Atlas, shards: list[int], *, row: int | None = None) -> tuple[list[int], int]:
+    """As `work`, with the shards that could be locked. Raises whatever the rows raise; nothing of the transaction remains then."""
     try:
         return _transaction(connection, atlas, shards, row=row, cautious=False)
     except events.Collision:
         return _transaction(connection, atlas, shards, row=row, cautious=True)
 
 
-def _transaction(connection: Connection, atlas: Atlas, shards: list[int], *, row: int | None, cautious: bool) -> int:
+def _transaction(connection: Connection, atlas: Atlas, shards: list[int], *, row: int | None, cautious: bool) -> tuple[list[int], int]:
     with connection.transaction():
         locked = claim.lock(connection, shards)
         point("stream.locked")
         if not locked:
-            return 0
+            return [], 0
         rows = claim.take(connection, locked) if row is None else claim.take_one(connection, row)
         point("stream.claimed")
         if rows:
@@ -48,7 +50,7 @@ def _transaction(connection: Connection, atlas: Atlas, shards: list[int], *, row
             claim.finish(connection, locked)
         point("stream.before_commit")
     point("stream.after_commit")
-    return len(rows)
+    return locked, len(rows)
 
 
 def process(connection: Connection, atlas: Atlas, rows: list[claim.Claimed], locked: set[int], *, cautious: bool = False) -> None:

@@ -27,13 +27,13 @@ def test_places_and_stays_say_what_was_worked_out_by_hand(case: Case) -> None:
     assert tuple(product_stays(distinct(case.events), case.places)) == case.stays
 
 
-@search(400)
+@search(250)
 @given(worlds())
 def test_places_and_stays_say_what_the_reference_says(world: World) -> None:
     assert product_stays(distinct(world.events), world.places) == world.stays()
 
 
-@search(100)
+@search(60)
 @given(worlds(), st.randoms(use_true_random=False))
 def test_the_order_of_the_events_is_of_no_account(world: World, chance: random.Random) -> None:
     events = distinct(world.events)
@@ -47,7 +47,7 @@ def test_a_stay_is_open_up_to_the_last_instant_that_could_extend_it() -> None:
     assert [shop.is_open(shop.closes_at - 1), shop.is_open(shop.closes_at), shop.is_open(shop.closes_at + 1)] == [True, True, False]
 
 
-@search(100)
+@search(60)
 @given(worlds())
 def test_stays_of_a_shopper_in_a_zone_follow_one_another(world: World) -> None:
     """What the schema relies on: no two begin at one instant, none overlap, none ends before it begins."""

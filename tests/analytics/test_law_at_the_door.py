@@ -60,7 +60,7 @@ def extras_of(row: inbox.Row) -> list[str | tuple[str, str | None] | None]:
     return [None if number == inbox.NO_EXTRA else row.extras[number] for number in inbox.records(row)["extra"].tolist()]
 
 
-@search(150)
+@search(60)
 @given(worlds())
 def test_the_door_corrects_clocks_as_the_definitions_do(world: World) -> None:
     for request in requests_of(distinct(world.events), most=1):

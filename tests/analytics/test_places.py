@@ -32,14 +32,14 @@ def seen_by_product(events: list[Event], places: Places) -> list[tuple[dict[str,
     return told
 
 
-@search(300)
+@search(150)
 @given(worlds())
 def test_every_event_observes_what_the_definitions_say(world: World) -> None:
     told = [(observe(event, world.places), cut_by(event, world.places)) for event in world.events]
     assert seen_by_product(list(world.events), world.places) == told
 
 
-@search(100)
+@search(60)
 @given(worlds())
 def test_what_names_an_unknown_place_is_unmatched(world: World) -> None:
     unmatched = product_places(world.places).observe(product_events(list(world.events))).unmatched.tolist()

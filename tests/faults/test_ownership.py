@@ -22,6 +22,7 @@ from tests.faults.proxy import Proxy
 from tests.servers import until
 
 SEED: Final = 17
+PAST: Final = int(time.time()) - 20_000
 
 
 def people(number: int, *, people: int = 4, events: int = 15) -> list[Request]:
@@ -93,8 +94,8 @@ def test_case_19_of_two_workers_on_one_shard_one_works_and_the_other_passes(prod
     door.end()
     inside, leave, process = threading.Event(), threading.Event(), work.process
 
-    def slowly(*arguments: Any) -> None:
-        process(*arguments)
+    def slowly(*arguments: Any, **more: Any) -> None:
+        process(*arguments, **more)
         inside.set()
         assert leave.wait(30)
 
@@ -113,6 +114,51 @@ def test_case_19_of_two_workers_on_one_shard_one_works_and_the_other_passes(prod
         assert taken[0] > 0
         while work.work(other, Atlas(), claim.all_shards()) or loop.links.settle(other, Atlas()):
             pass
+    assert differences(product.town) == []
+
+
+def told_in_two_shards_at_once(product: Product) -> str:
+    """One event of one device in two requests that name different shoppers, worked on at the same time; what failed on the way.
+
+    One transaction has stored it and stands still; the other comes to store it and waits."""
+    town, organisation = product.town, acme(product)
+    shards = [inbox.shard_of(organisation, "s", shopper) for shopper in ("ann", "bob")]
+    inside, leave, told, failed = threading.Event(), threading.Event(), [], []
+    with closing(loop.open_session()) as one, closing(loop.open_session()) as other:
+        put(town.url, Request("shared", (fix(1, PAST),), "cid"), organisation)
+        assert work.work(one, Atlas(), claim.all_shards()) == 1  # the device is known, on another day
+        for shopper in ("ann", "bob"):
+            put(town.url, Request("shared", (fix(2, PAST - 86_400),), shopper), organisation)
+
+        def first() -> None:
+            with one.transaction():
+                assert claim.lock(one, [shards[0]])
+                work.process(one, Atlas(), claim.take(one, [shards[0]]), {shards[0]}, cautious=False)
+                inside.set()
+                assert leave.wait(30)
+
+        def second() -> None:
+            try:
+                told.append(work.work(other, Atlas(), [shards[1]]))
+            except psycopg.Error as error:
+                failed.append(type(error).__name__)
+
+        threads = [threading.Thread(target=first), threading.Thread(target=second)]
+        threads[0].start()
+        assert inside.wait(30)
+        threads[1].start()
+        until(lambda: town.value("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"))
+        leave.set()
+        for thread in threads:
+            thread.join(30)
+        while not failed and loop.links.settle(other, Atlas()):
+            pass
+    return " ".join(failed)
+
+
+def test_case_02_one_event_told_in_two_shards_at_once_counts_once(product: Product) -> None:
+    assert told_in_two_shards_at_once(product) == ""
+    assert product.town.outcomes() == {"accepted": 2, "duplicate": 1}
     assert differences(product.town) == []
 
 

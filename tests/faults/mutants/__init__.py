@@ -1,0 +1,63 @@
+"""The product with one guard taken out, for tests that must notice. Nothing of this is in the product.
+
+A mutant changes a line of a function's source and puts the code in its place. A line that is no longer there is an error, so
+that no mutant outlives its guard in silence.
+"""
+
+import inspect
+import textwrap
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from analytics.stream import claim, events, identities, links, loop
+from engagement.door import commit
+
+Change = tuple[Callable[..., Any], str, str]  # function, what stands there, what stands there instead
+
+CATALOGUE: Final[dict[str, tuple[Change, ...]]] = {
+    # Rows are gone before their work is done.
+    "delete_then_work": ((claim.take, "    return sorted(", '    connection.execute("COMMIT; BEGIN")\n    return sorted('),),
+    # What is stored already is not looked for; or only under the day that an event says; or its collision is an error.
+    "repeats_not_asked": ((events._known, "if not asked:", "if True:"),),
+    "other_days_not_asked": ((events._known, "for active in days.get(id, ())", "for active in days.get(id, ()) if active in day"),),
+    "collision_not_expected": ((events.store, "raise Collision from error", "raise"),),
+    "keys_not_sorted": ((identities.remember, "ORDER BY id FOR NO KEY UPDATE", "ORDER BY random() FOR NO KEY UPDATE"),),
+    "attempts_not_committed": ((claim.begin, "attempts = attempts + 1", "attempts = attempts"),),
+    "forward_omitted": ((identities._strangers, "if shard not in locked:", "if False:"),),
+    "lock_not_taken": ((claim.lock, "WHERE pg_try_advisory_xact_lock(%s, s)", "WHERE %s > 0"),),
+    "claims_not_settled": ((loop.Worker.housekeep, "links.settle(self.connection, self.atlas)", "pass"),),
+    # The device changes hands, and its past stays where it was.
+    "past_left_behind": ((links._settle_one, "if owner != shopper:", "if False:"),),
+    # The door answers what it has only written down.
+    "answer_before_commit": ((commit.Committer.commit, "await done", "return"),),
+    "commit_not_waited_for": (),
+}
+
+
+def apply(name: str) -> None:
+    """For the rest of this process."""
+    if name == "commit_not_waited_for":
+        commit.OPTIONS = commit.OPTIONS.replace("synchronous_commit=on", "synchronous_commit=off")  # type: ignore[misc]
+    for function, old, new in CATALOGUE[name]:
+        function.__code__ = _changed(function, old, new)
+
+
+@contextmanager
+def applied(name: str) -> Iterator[None]:
+    """For a while, in this process."""
+    kept = [(function, function.__code__) for function, _, _ in CATALOGUE[name]]
+    apply(name)
+    try:
+        yield
+    finally:
+        for function, code in kept:
+            function.__code__ = code
+
+
+def _changed(function: Callable[..., Any], old: str, new: str) -> Any:
+    source = textwrap.dedent(inspect.getsource(function))
+    assert source.count(old) == 1, f"{function.__qualname__} no longer reads {old!r}."
+    made: dict[str, Any] = dict(function.__globals__)
+    exec(compile(source.replace(old, new), inspect.getfile(function), "exec"), made)
+    return made[function.__name__].__code__

@@ -117,10 +117,11 @@ def _update(cursor: binary.Cursor, scene: Scene, change: Change, same: tuple[Int
         "reopen": binary.boolean(scene.is_live(change.after.shopper[new])),
     }
     binary.copy_in(cursor, f"changed ({', '.join(rows)})", [binary.copy_rows(rows)])
-    # A stay that grows again after `left` was told is swept again.
+    # Taken by deletion: one transaction may change the same stay twice. One that grows again after `left` was told is swept again.
     cursor.execute(
-        """UPDATE analytics_stay t SET ended = c.ended, closes_at = c.closes_at, cut = c.cut, counted = c.counted, closed = t.closed AND NOT c.reopen
-           FROM changed c WHERE t.id = c.id"""
+        """WITH c AS (DELETE FROM changed RETURNING *)
+           UPDATE analytics_stay t SET ended = c.ended, closes_at = c.closes_at, cut = c.cut, counted = c.counted, closed = t.closed AND NOT c.reopen
+           FROM c WHERE t.id = c.id"""
     )
 
 

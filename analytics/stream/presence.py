@@ -173,4 +173,8 @@ def note(connection: Connection, ids: Ints, last_at: Ints, horizon: Ints) -> Non
     rows: dict[str, binary.Array | None] = {"id": binary.int8(ids), "last_at": binary.instant(last_at), "horizon": binary.instant(horizon)}
     with connection.cursor() as cursor:
         binary.copy_in(cursor, "noted (id, last_at, horizon)", [binary.copy_rows(rows)])
-        cursor.execute("UPDATE engagement_shopper s SET last_at = n.last_at, horizon = n.horizon FROM noted n WHERE s.id = n.id")
+        # Taken by deletion: one transaction may note the same shopper again, and must not find what it noted before.
+        cursor.execute(
+            """WITH n AS (DELETE FROM noted RETURNING *)
+               UPDATE engagement_shopper s SET last_at = n.last_at, horizon = n.horizon FROM n WHERE s.id = n.id"""
+        )

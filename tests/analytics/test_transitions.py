@@ -8,10 +8,11 @@ from typing import Final
 import pytest
 
 from analytics.models import DwellMark, Stay, Transition
+from analytics.recount import recount
 from analytics.stream import claim, links, loop
 from analytics.stream.batch import to_us
 from engagement import inbox, partitions
-from engagement.models import Device, Event, Inbox, Organisation, Outcome, RecentEvent, Zone
+from engagement.models import Device, Event, IdentityClaim, Inbox, Organisation, Outcome, RecentEvent, Shopper, Zone
 from tests.cast import at
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -175,3 +176,18 @@ def test_the_unique_key_stands_guard_where_a_device_was_told_of_elsewhere(acme: 
     drain(worker)
     assert Event.objects.count() == 2
     assert dict(Outcome.objects.values_list("outcome", "events")) == {"accepted": 2, "duplicate": 1}
+
+
+def test_several_devices_of_one_shopper_are_settled_in_one_transaction(acme: Organisation, worker: loop.Worker) -> None:
+    """Each brings its past along; what one of them noted of the shopper must not be written again for the next."""
+    send(acme, *minutes(9, 3), device="watch", where=AWAY)
+    send(acme, *minutes(10, 9), device="phone")
+    drain(worker)
+    send(acme, *minutes(5), device="phone", shopper="crm-1")
+    send(acme, *minutes(8), device="watch", shopper="crm-1")
+    while worker.step():
+        pass
+    assert IdentityClaim.objects.count() == 2
+    assert links.settle(worker.connection, worker.atlas) == 2
+    assert Shopper.objects.get(external_id="crm-1").last_at == minutes(3)[0]
+    assert recount().examples == []

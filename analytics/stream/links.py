@@ -50,17 +50,17 @@ def settle(connection: Connection, atlas: Atlas) -> int:
 
 def _settle_one(connection: Connection, places: Places, organisation: int, locked: set[int], candidate: tuple[int, int, datetime, uuid.UUID]) -> None:
     device, shopper, at, event = candidate
+    # Without a join: a row that was waited for is joined with what was read before the wait, and then it belongs to nobody.
     found = connection.execute(
-        """SELECT d.owner_id, s.shard, d.first_identified_at, d.first_identified_event FROM engagement_device d
-           JOIN engagement_shopper s ON s.id = d.owner_id WHERE d.id = %s FOR NO KEY UPDATE OF d""",
-        [device],
+        "SELECT owner_id, first_identified_at, first_identified_event FROM engagement_device WHERE id = %s FOR NO KEY UPDATE", [device]
     ).fetchone()
     if found is None:
         return
-    owner, shard, first_at, first_event = found
+    owner, first_at, first_event = found
     if first_at is not None and (first_at, first_event) <= (at, event):
         return  # another claim came first, and is settled
-    if shard not in locked:
+    shard = connection.execute("SELECT shard FROM engagement_shopper WHERE id = %s", [owner]).fetchone()
+    if shard is None or shard[0] not in locked:
         raise psycopg.errors.SerializationFailure("the owner changed between reading and locking")
     connection.execute(
         "UPDATE engagement_device SET owner_id = %s, first_identified_at = %s, first_identified_event = %s WHERE id = %s", [shopper, at, event, device]

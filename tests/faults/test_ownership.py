@@ -11,7 +11,7 @@ from typing import Any, Final
 import psycopg
 import pytest
 
-from analytics.stream import claim, loop, work
+from analytics.stream import claim, links, loop, work
 from analytics.stream.atlas import Atlas
 from engagement import inbox
 from tests.faults.client import Client, Ledger, post_all
@@ -112,7 +112,7 @@ def test_case_19_of_two_workers_on_one_shard_one_works_and_the_other_passes(prod
         leave.set()
         working.join(30)
         assert taken[0] > 0
-        while work.work(other, Atlas(), claim.all_shards()) or loop.links.settle(other, Atlas()):
+        while work.work(other, Atlas(), claim.all_shards()) or links.settle(other, Atlas()):
             pass
     assert differences(product.town) == []
 
@@ -151,7 +151,7 @@ def told_in_two_shards_at_once(product: Product) -> str:
         leave.set()
         for thread in threads:
             thread.join(30)
-        while not failed and loop.links.settle(other, Atlas()):
+        while not failed and links.settle(other, Atlas()):
             pass
     return " ".join(failed)
 
@@ -246,3 +246,37 @@ def test_case_35_devices_are_identified_while_all_shards_are_worked_on(product: 
     assert product.town.value("SELECT count(*) FROM engagement_shopper WHERE external_id IS NOT NULL") == 7
     assert product.town.value("SELECT count(DISTINCT owner_id) FROM engagement_device") <= 60
     assert product.town.value("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()") == 0
+
+
+def test_case_35_a_claim_that_waits_for_another_is_not_forgotten(product: Product) -> None:
+    """While it waits for the device, the device changes hands: whose it is must be read after the wait."""
+    town, organisation = product.town, acme(product)
+    with closing(loop.open_session()) as one, closing(loop.open_session()) as other:
+        for shopper, seconds in (("dan", 300), ("cid", 200), ("bob", 100)):
+            put(town.url, Request("shared", (fix(seconds, PAST + seconds),), shopper), organisation)
+            assert work.work(one, Atlas(), claim.all_shards()) == 1
+        ((bob, claimed),) = town.rows("SELECT shopper_id, occurred_at FROM engagement_identityclaim ORDER BY occurred_at LIMIT 1")
+        town.rows("DELETE FROM engagement_identityclaim WHERE shopper_id <> %s", [bob])
+        failed: list[str] = []
+
+        def settle() -> None:
+            try:
+                links.settle(one, Atlas())
+            except psycopg.errors.SerializationFailure as error:
+                failed.append(type(error).__name__)
+
+        waiting = threading.Thread(target=settle)
+        with other.transaction():  # another worker settles what cid says
+            other.execute(
+                """UPDATE engagement_device SET owner_id = s.id, first_identified_at = %s + interval '100 seconds' FROM engagement_shopper s
+                   WHERE s.external_id = 'cid'""",
+                [claimed],
+            )
+            waiting.start()
+            until(lambda: town.value("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"))
+        waiting.join(30)
+        while links.settle(one, Atlas()):
+            pass
+    assert town.value("SELECT owner_id FROM engagement_device") == bob
+    assert failed == ["SerializationFailure"]  # it begins again, with the right locks
+    assert differences(town) == []

@@ -208,13 +208,11 @@ _READ: Final = {
     "flag": ("int2", "CASE kind WHEN 2 THEN length(beacon) ELSE coalesce(direction, 0) END::smallint"),
     "rssi": ("int2", f"coalesce(rssi, {inbox.NO_RSSI})::smallint"),
 }
-# Transitions name their zone in text, which has no fixed width: their keys come in a second, small answer of the same order.
-_SOURCE: Final = """FROM (SELECT * FROM engagement_event
-    WHERE device_id = ANY(%(devices)s) AND day BETWEEN %(first)s AND %(last)s AND occurred_at BETWEEN %(since)s AND %(until)s AND kind < 4
-    ORDER BY kind, device_id, event_id, day) e"""
-_ZONES: Final = """SELECT zone FROM engagement_event
-    WHERE device_id = ANY(%(devices)s) AND day BETWEEN %(first)s AND %(last)s AND occurred_at BETWEEN %(since)s AND %(until)s AND kind = 3
-    ORDER BY kind, device_id, event_id, day"""
+_CHOSEN: Final = "device_id = ANY(%(devices)s) AND day BETWEEN %(first)s AND %(last)s AND occurred_at BETWEEN %(since)s AND %(until)s"
+_SOURCE: Final = f"FROM (SELECT * FROM engagement_event WHERE {_CHOSEN} AND kind < 3) e"
+# Transitions name their zone in text, which has no fixed width. They are read by themselves: two answers about the same rows could
+# differ, since another shard may tell of the same device in between.
+_TRANSITIONS: Final = f"SELECT device_id, coalesce(shopper_id, 0), occurred_at, direction, zone FROM engagement_event WHERE {_CHOSEN} AND kind = 3"
 _FIRST_DAY: Final = -719_162  # year 1
 _LAST_DAY: Final = 2_932_896  # year 9999
 
@@ -279,12 +277,10 @@ def _read_days(connection: Connection, windows: Windows, devices: dict[str, Ints
         "until": to_datetime(min(int(windows.until[wanted].max()), _LAST_DAY * binary.DAY_US)),
     }
     with connection.cursor() as cursor:
-        rows = binary.fetch(cursor, _READ, _SOURCE, parameters)
-        keys: list[str | None] = [None] * len(rows["kind"])
-        transitions = np.flatnonzero(rows["kind"] == inbox.TRANSITION).tolist()
-        if transitions:
-            for position, (zone,) in zip(transitions, cursor.execute(_ZONES, parameters).fetchall(), strict=True):
-                keys[position] = zone
+        placed = binary.fetch(cursor, _READ, _SOURCE, parameters)
+        moves = cursor.execute(_TRANSITIONS, parameters, binary=True).fetchall()
+    rows = _with_transitions(placed, moves)
+    keys: list[str | None] = [*([None] * len(placed["kind"])), *(zone for *_, zone in moves)]
     owned = chosen[devices["owned"][chosen].astype(np.bool_)]
     owner = dict(zip(devices["device"][owned].tolist(), devices["shopper"][owned].tolist(), strict=True))
     anonymous = rows["named"] == 0
@@ -300,6 +296,21 @@ def _read_days(connection: Connection, windows: Windows, devices: dict[str, Ints
         [keys[i] for i in mine.tolist()],
     )
     return Stored(shopper[mine], events)
+
+
+def _with_transitions(rows: dict[str, Any], moves: list[tuple[Any, ...]]) -> dict[str, Any]:
+    """The columns with those of the transitions (device, named shopper, occurred_at, direction, zone) after them."""
+    device, named, at, direction = zip(*(move[:4] for move in moves), strict=True) if moves else ((), (), (), ())
+    more: dict[str, Any] = {
+        "device": device,
+        "named": named,
+        "kind": [inbox.TRANSITION] * len(moves),
+        "occurred_at": [to_us(one) for one in at],
+        "body": np.zeros(len(moves), "V24"),
+        "flag": direction,
+        "rssi": [inbox.NO_RSSI] * len(moves),
+    }
+    return {name: np.concatenate((column, np.array(more[name], dtype=column.dtype))) for name, column in rows.items()}
 
 
 def _within(windows: Windows, shopper: Ints, at: Ints) -> Bools:

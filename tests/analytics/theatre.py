@@ -100,8 +100,8 @@ class Theatre:
             done.set()
             for thread in threads:
                 thread.join()
-        assert not errors
-        assert not self.left()
+        assert not errors, errors
+        assert not self.left(), self.left()
 
     @staticmethod
     def left() -> list[Any]:
@@ -115,5 +115,7 @@ class Theatre:
 
     def agrees(self) -> None:
         """The stays are those of the definitions, and the product says so itself."""
-        assert self.stage.stays() == self.world.stays()
-        assert recount().examples == []
+        made, expected = self.stage.stays(), self.world.stays()
+        assert made == expected, f"surplus {sorted(set(made) - set(expected))}, missing {sorted(set(expected) - set(made))}"
+        differences = recount().examples
+        assert not differences, differences

@@ -21,7 +21,10 @@ from engagement.embedded import Cluster
 from tests.bench import world
 from tests.servers import DOOR, ROOT, Server, answers, end, free_port, running_door, until
 
-_HAS_STAY: Final = "SELECT 1 FROM analytics_stay t JOIN engagement_shopper s ON s.id = t.shopper_id WHERE s.external_id = %s"
+_HAS_STAY: Final = """SELECT 1 FROM engagement_shopper s WHERE s.organisation_id = (SELECT min(id) FROM engagement_organisation) AND s.external_id = %s
+AND EXISTS (SELECT 1 FROM analytics_stay t WHERE t.shopper_id = s.id)"""
+# What is only accepted piles up: the door must not refuse it for that.
+LIMITS: Final = ("ATRIUM_INBOX_EVENTS", "ATRIUM_ORGANISATION_INBOX_EVENTS", "ATRIUM_INBOX_AGE_S", "ATRIUM_ORGANISATION_INBOX_AGE_S")
 BACKLOG: Final = 40_000  # events in the inbox at which the load holds back, so that what is measured is drained
 RUNS: Final = 3
 
@@ -38,7 +41,7 @@ class Bench:
             "DATABASE_URL": self.cluster.url,
             "SECRET_KEY": "only-for-measuring-" * 2,
             "ATRIUM_VAR": str(folder),
-            "ATRIUM_INBOX_AGE_S": "3600",
+            **{name: "1000000000" for name in LIMITS},
         }
         self.manage("migrate", "--verbosity", "0")
         self.execute("SELECT 1")
@@ -120,7 +123,10 @@ class Bench:
         return figures
 
     def processed(self) -> int:
-        return int(self.execute("SELECT coalesce(sum(events), 0) FROM engagement_outcome")[0][0])
+        """Events stored as new. Anything else would make the figure flatter than the work: it fails."""
+        counted = dict(self.execute("SELECT outcome, sum(events) FROM engagement_outcome GROUP BY outcome"))
+        assert counted.keys() <= {"accepted"}, counted
+        return int(counted.get("accepted", 0))
 
     def waiting(self) -> int:
         return int(self.execute("SELECT coalesce(sum(events), 0) FROM engagement_inbox")[0][0])
@@ -243,4 +249,4 @@ class Bench:
 
 
 def has_stay(connection: psycopg.Connection[Any], shopper: str) -> bool:
-    return connection.execute(_HAS_STAY, [shopper]).fetchone() is not None
+    return connection.execute(_HAS_STAY, [shopper], prepare=False).fetchone() is not None

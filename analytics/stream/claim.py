@@ -17,6 +17,9 @@ TRIES: Final = 3  # of a shard before its rows are tried one by one, and of a ro
 _LOCK_CLASS: Final = 0x41545249  # 'ATRI': the first half of every shard's advisory lock
 _GUARD_CLASS: Final = _LOCK_CLASS + 1  # of the lock of whoever tries a shard's rows one by one
 
+# Whoever finishes shards and whoever forgives them may meet: in one order they never wait for each other crosswise.
+_IN_ORDER: Final = "WITH mine AS MATERIALIZED (SELECT shard FROM engagement_shardstate WHERE shard = ANY(%s) ORDER BY shard FOR NO KEY UPDATE)"
+
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 
@@ -146,14 +149,18 @@ def put_back(connection: Connection, rows: list[tuple[Claimed, int, int]]) -> No
 def finish(connection: Connection, shards: list[int]) -> None:
     """The work of this transaction is good: the shards' attempts start again."""
     connection.execute(
-        "UPDATE engagement_shardstate SET attempts = 0, suspect = NULL, suspect_attempts = 0 WHERE shard = ANY(%s) AND (attempts > 0 OR suspect IS NOT NULL)",
+        f"""{_IN_ORDER} UPDATE engagement_shardstate t SET attempts = 0, suspect = NULL, suspect_attempts = 0
+            FROM mine WHERE t.shard = mine.shard AND (t.attempts > 0 OR t.suspect IS NOT NULL)""",
         [shards],
     )
 
 
 def forgive(connection: Connection, shards: list[int]) -> None:
     """The attempt failed for a passing reason that says nothing of the rows: do not count it."""
-    connection.execute("UPDATE engagement_shardstate SET attempts = greatest(attempts - 1, 0) WHERE shard = ANY(%s)", [shards])
+    if shards:
+        connection.execute(
+            f"{_IN_ORDER} UPDATE engagement_shardstate t SET attempts = greatest(t.attempts - 1, 0) FROM mine WHERE t.shard = mine.shard", [shards]
+        )
 
 
 def set_aside(connection: Connection, row: int, error: str) -> None:

@@ -41,7 +41,7 @@ class Bench:
             "DATABASE_URL": self.cluster.url,
             "SECRET_KEY": "only-for-measuring-" * 2,
             "ATRIUM_VAR": str(folder),
-            **{name: "1000000000" for name in LIMITS},
+            **dict.fromkeys(LIMITS, "1000000000"),
         }
         self.manage("migrate", "--verbosity", "0")
         self.execute("SELECT 1")

@@ -138,8 +138,8 @@ def _circles(events: list[Event]) -> list[list[Event]]:
 def places(town: Town) -> dict[str, Places]:
     """Each organisation's places, all versions, in the reference's terms."""
     versions: dict[str, dict[str, list[Version]]] = defaultdict(lambda: defaultdict(list))
-    for organisation, zone, parent, *rest, since, until in town.rows(_VERSIONS):
-        versions[organisation][zone].append(Version(parent, *rest, *_span(since, until)))
+    for organisation, zone, parent, grace, least, accuracy, enter, hold, boundary, since, until in town.rows(_VERSIONS):
+        versions[organisation][zone].append(Version(parent, grace, least, accuracy, enter, hold, boundary, *_span(since, until)))
     placements: dict[str, list[Placement]] = defaultdict(list)
     for organisation, address, zone, since, until in town.rows(_PLACEMENTS):
         placements[organisation].append(Placement(bytes(address).hex(), zone, *_span(since, until)))

@@ -50,7 +50,8 @@ def test_case_15_killed_at_any_point_the_end_is_the_same(product: Product, tmp_p
     once.touch()
     fault = {"FAULT": f"{point}:kill", "FAULT_ONCE": str(once)}
     at_the_door = point.startswith("door.")
-    door, stream = product.door(**(fault if at_the_door else {})), product.stream(**({} if at_the_door else fault))
+    door, stream = product.door(), product.stream()
+    (door if at_the_door else stream).environment.update(fault)
     stream.start()
     door.open()
     with Keeper(door, stream) as keeper:

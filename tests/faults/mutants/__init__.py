@@ -29,6 +29,14 @@ CATALOGUE: Final[dict[str, tuple[Change, ...]]] = {
     "claims_not_settled": ((loop.Worker.housekeep, "links.settle(self.connection, self.atlas)", "pass"),),
     # The device changes hands, and its past stays where it was.
     "past_left_behind": ((links._settle_one, "if owner != shopper:", "if False:"),),
+    # Whose the device is, is read before the wait for it.
+    "joined_while_waiting": (
+        (
+            links._settle_one,
+            "FROM engagement_device WHERE id = %s FOR NO KEY UPDATE",
+            "FROM engagement_device d JOIN engagement_shopper s ON s.id = d.owner_id WHERE d.id = %s FOR NO KEY UPDATE OF d",
+        ),
+    ),
     # The door answers what it has only written down.
     "answer_before_commit": ((commit.Committer.commit, "await done", "return"),),
     "commit_not_waited_for": (),

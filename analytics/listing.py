@@ -11,8 +11,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import msgspec
+from django.conf import settings
 from django.core import signing
-from django.db import connection
+from django.db import connections
 
 from analytics.reports import seconds
 from engagement.inbox import OWN
@@ -125,7 +126,7 @@ def _select(wanted: Wanted, limit: int) -> list[StayRow]:
         "limit": limit,
     }
     query = QUERY.format(conditions=" AND ".join(["stay.organisation_id = %(organisation)s", *given]))
-    with connection.cursor() as cursor:
+    with connections[settings.REPORTS_DATABASE].cursor() as cursor:
         cursor.execute(query, parameters)
         return [_row(*fields) for fields in cursor.fetchall()]
 

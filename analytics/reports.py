@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from django.db import connection
+from django.conf import settings
+from django.db import connections
 
 from analytics.periods import Grain, split
 from engagement.models import Organisation, Venue, Zone
@@ -152,7 +153,7 @@ def inbox(organisation: Organisation) -> Backlog:
 
 
 def _rows(query: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
+    with connections[settings.REPORTS_DATABASE].cursor() as cursor:
         cursor.execute(query, parameters)
         rows: list[tuple[Any, ...]] = cursor.fetchall()
         return rows

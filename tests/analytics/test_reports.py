@@ -10,6 +10,8 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from django.utils.connection import ConnectionDoesNotExist
+from pytest_django import Settings
 
 from analytics import reports
 from analytics.models import Stay
@@ -234,3 +236,9 @@ def test_the_inbox_tells_how_much_waits_and_how_long(acme: Organisation, rival: 
     assert (found.requests, found.events) == (2, 7)
     assert 90 <= found.oldest_s < 120
     assert reports.inbox(rival) == reports.Backlog(0, 0, 0)
+
+
+def test_reports_read_the_replica_where_there_is_one(acme: Organisation, settings: Settings) -> None:
+    settings.REPORTS_DATABASE = "replica"
+    with pytest.raises(ConnectionDoesNotExist):
+        reports.inbox(acme)

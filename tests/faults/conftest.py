@@ -3,6 +3,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 
 from engagement.embedded import Cluster
 from tests.faults.ground import Ground, Town
@@ -13,7 +14,7 @@ from tests.faults.processes import Product, Steady
 def ground(tmp_path_factory: pytest.TempPathFactory, django_db_blocker: Any) -> Iterator[Ground]:
     """One server for this folder, durable as the product's own; tests crash it and start it again."""
     folder = tmp_path_factory.mktemp("faults")
-    made = Ground(Cluster(folder / "pg", settings={"shared_buffers": "64MB"}), folder)
+    made = Ground(Cluster(folder / "pg", choice=settings.ATRIUM_POSTGRES, settings={"shared_buffers": "64MB"}), folder)
     try:
         with django_db_blocker.unblock():
             made.prepare()

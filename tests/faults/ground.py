@@ -1,6 +1,8 @@
 """A throw-away PostgreSQL with the product's own settings, and fresh databases on it: migrated once, copied for each test."""
 
 import os
+import random
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -10,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
+import psutil
 import psycopg
 from django.db import connections
 from environ import Env
@@ -71,8 +74,21 @@ class Ground:
             return cursor.fetchall() if cursor.description else []
 
     def crash(self) -> None:
-        """What a power cut leaves of the server's memory: nothing."""
+        """What a power cut leaves of the server's memory: nothing. It is down then."""
         self.cluster.stop(mode="immediate")
+
+    def kill_postmaster(self) -> None:
+        """Only the head of the server is gone; its sessions learn of it by and by. It is down then."""
+        assert self.cluster.process is not None
+        self.cluster.process.kill()
+        self.cluster.stop()
+
+    def kill_session(self, chance: random.Random) -> None:
+        """One of the server's processes is gone. It ends all the others then, recovers, and is up again by itself."""
+        assert self.cluster.process is not None
+        victims = sorted(child.pid for child in psutil.Process(self.cluster.process.pid).children() if "atrium town_" in " ".join(child.cmdline()))
+        if victims:
+            os.kill(chance.choice(victims), signal.SIGKILL)
 
 
 @dataclass

@@ -7,6 +7,7 @@ from typing import Final
 
 from tests.faults.client import NO_ANSWER, Client, Ledger
 from tests.faults.crowd import crowd, interleaved
+from tests.faults.ground import Ground
 from tests.faults.oracle import differences
 from tests.faults.processes import Keeper, Product
 from tests.servers import until
@@ -14,6 +15,20 @@ from tests.servers import until
 SOAK_S: Final = float(os.environ.get("SOAK_S", "60"))
 CLIENTS: Final = 4
 PACE_S: Final = 0.05  # what is stored is recomputed by the slow reference in the end
+
+
+def hurt(ground: Ground, chance: random.Random) -> None:
+    """The database loses what it had in memory, one way or another, and comes back."""
+    match chance.choice(("crash", "crash", "postmaster", "session")):
+        case "crash":
+            ground.crash()
+            ground.cluster.start()
+        case "postmaster":
+            ground.kill_postmaster()
+            ground.cluster.start()
+        case _:
+            ground.kill_session(chance)
+            until(ground.cluster.answers, within_s=60)
 
 
 def test_case_16_after_a_minute_of_kills_and_crashes_what_was_acknowledged_is_what_is_stored(product: Product) -> None:
@@ -36,9 +51,8 @@ def test_case_16_after_a_minute_of_kills_and_crashes_what_was_acknowledged_is_wh
             client.start()
         while time.monotonic() < until_when:
             time.sleep(chance.uniform(0.5, 2.5))  # the fault's moment, not a wait for anything
-            if chance.random() < 0.2:
-                ground.crash()
-                ground.cluster.start()
+            if chance.random() < 0.25:
+                hurt(ground, chance)
                 crashes += 1
             else:
                 with keeper.busy:

@@ -26,6 +26,7 @@ GUARD: Final = "-c idle_in_transaction_session_timeout=120s"
 ALONE: Final = 100  # rows tried one by one before a troubled shard is tried as a whole again
 SHORTEST_REST: Final = 0.005
 LONGEST_REST: Final = 0.2
+PUT_OFF_S: Final = 60.0  # what failed beside the events is tried again after so long
 # Failures that say nothing of the rows: somebody else was first, or the schema is being changed.
 PASSING: Final = (TryAgain, events.Collision, errors.SerializationFailure, errors.DeadlockDetected, errors.LockNotAvailable)
 
@@ -160,6 +161,12 @@ class Worker:
                 clock.tick(now)
             except PASSING as error:
                 logger.info("Put off: %s", type(error).__name__)
+            except psycopg.OperationalError:
+                raise
+            except Exception as error:
+                # A claim or a slice that fails always must not take the events with it; it stays where it is, and is told again and again.
+                clock.due = now + PUT_OFF_S
+                logger.error("ALARM: the stream's housekeeping failed, and is tried again in a minute: %s", describe(error))
         return taken
 
 

@@ -191,3 +191,19 @@ def test_several_devices_of_one_shopper_are_settled_in_one_transaction(acme: Org
     assert links.settle(worker.connection, worker.atlas) == 2
     assert Shopper.objects.get(external_id="crm-1").last_at == minutes(3)[0]
     assert recount().examples == []
+
+
+def test_housekeeping_that_fails_is_told_and_put_off_and_events_go_on(
+    acme: Organisation, worker: loop.Worker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object) -> int:
+        raise ValueError("somebody stands at 28.0567, -26.1076")
+
+    monkeypatch.setattr(links, "settle", broken)
+    send(acme, *minutes(10, 9))
+    assert worker.turn() == 1
+    assert Stay.objects.filter(zone__key="north-brew").exists()
+    told = [record.getMessage() for record in caplog.records if "housekeeping failed" in record.getMessage()]
+    assert len(told) == 1 and "ValueError" in told[0] and "28.0567" not in told[0]
+    worker.turn()
+    assert len([record for record in caplog.records if "housekeeping failed" in record.getMessage()]) == 1

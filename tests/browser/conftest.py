@@ -1,6 +1,5 @@
 """A real browser at a real server, with a stream beside it."""
 
-import os
 import shutil
 import signal
 import subprocess
@@ -31,11 +30,11 @@ def chromium(own: str) -> str:
     return found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    # Playwright keeps an event loop in this thread, which Django takes for a coroutine and then refuses to talk to its database.
-    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
-    with sync_playwright() as playwright:
+    """For this folder's tests alone: Playwright keeps an event loop running in this thread, beside which nobody else can have one."""
+    with pytest.MonkeyPatch.context() as patched, sync_playwright() as playwright:
+        patched.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")  # Django takes that loop for a coroutine, and would refuse to talk to its database
         opened = playwright.chromium.launch(executable_path=chromium(playwright.chromium.executable_path), args=list(FLAGS))
         yield opened
         opened.close()

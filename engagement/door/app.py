@@ -50,7 +50,7 @@ class Door:
             await send({"type": "websocket.close", "code": 1000})
 
     async def start(self) -> None:
-        self._writer = Link(name="atrium-door", deadline_s=commit.DEADLINE_S, options=commit.OPTIONS, announce=True, target_session_attrs="read-write")
+        self._writer = Link(name="atrium-door", deadline_s=commit.DEADLINE_S, options=commit.OPTIONS, announce=True, writes=True)
         self._reader = Link(name="atrium-door-keys", deadline_s=keys.DEADLINE_S, options=keys.OPTIONS)
         self._counter = Link(name="atrium-door-pressure", deadline_s=pressure.DEADLINE_S, options=pressure.OPTIONS)
         self._committer = commit.Committer(self._writer)

@@ -29,11 +29,16 @@ class Away(Exception):
 
 
 class Link:
-    """`deadline_s` is how long the database may be silent during one piece of work. `announce`: this link logs for all."""
+    """`deadline_s` is how long the database may be silent during one piece of work. `announce`: this link logs for all.
 
-    def __init__(self, *, name: str, deadline_s: float, options: str, announce: bool = False, **parameters: Any) -> None:
+    One that `writes` gives up a server that only reads, as the old one does after a failover; for the others it is as good.
+    """
+
+    def __init__(self, *, name: str, deadline_s: float, options: str, announce: bool = False, writes: bool = False) -> None:
         # Keep-alives and a user timeout find a peer that vanished without a word; the deadline finds one that only stalls.
-        self._conninfo = conninfo(application_name=name, options=options, connect_timeout=CONNECT_S, keepalives_idle=5, tcp_user_timeout=5000, **parameters)
+        wanted = {"target_session_attrs": "read-write"} if writes else {}
+        self._conninfo = conninfo(application_name=name, options=options, connect_timeout=CONNECT_S, keepalives_idle=5, tcp_user_timeout=5000, **wanted)
+        self._writes = writes
         self._deadline_s = deadline_s
         self._announce = announce
         self._connection: Connection | None = None
@@ -91,7 +96,7 @@ class Link:
     async def _ping(self) -> None:
         async def ask(connection: Connection) -> None:
             cursor = await connection.execute("SHOW transaction_read_only")
-            if await cursor.fetchone() == ("on",):
+            if await cursor.fetchone() == ("on",) and self._writes:
                 raise psycopg.errors.ReadOnlySqlTransaction
 
         try:

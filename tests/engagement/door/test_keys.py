@@ -9,8 +9,9 @@ import pytest
 from django.utils import timezone
 
 from engagement.door import keys as module
-from engagement.door.keys import CACHED, FRESH_S, STALE_S, Key, Keys
-from engagement.door.link import Away
+from engagement.door import link
+from engagement.door.keys import CACHED, FRESH_S, OPTIONS, STALE_S, Key, Keys
+from engagement.door.link import Away, Link
 from engagement.models import ApiKey, Organisation
 from tests.engagement.door.bodies import request
 from tests.servers import Server
@@ -136,3 +137,31 @@ def test_a_key_is_remembered_and_a_revoked_one_never_opens_a_new_door(door: Serv
     ApiKey.objects.filter(organisation=acme).update(revoked_at=timezone.now())
     assert door.post(acme_keys["publishable"], request()).status == 202  # for at most FRESH_S
     assert FRESH_S < 60
+
+
+@pytest.mark.usefixtures("transactional_db")
+def test_a_connection_that_only_reads_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two of them keys could not be looked up, and their requests would be refused."""
+    monkeypatch.setattr(link, "PING_S", 0.01)
+    reader = Link(name="atrium-test", deadline_s=4, options=OPTIONS)
+    pinged = 0
+    ping = reader._ping
+
+    async def counted() -> None:
+        nonlocal pinged
+        await ping()
+        pinged += 1
+
+    async def whole() -> list[object]:
+        keeping = asyncio.create_task(reader.keep())
+        await reader.ready.wait()
+        seen: list[object] = []
+        while pinged < 5:
+            seen.append(reader._connection)
+            await asyncio.sleep(0)
+        keeping.cancel()
+        await reader.close()
+        return seen
+
+    monkeypatch.setattr(reader, "_ping", counted)
+    assert len(set(map(id, asyncio.run(whole())))) == 1

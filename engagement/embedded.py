@@ -6,6 +6,7 @@ every origin, listens on 127.0.0.1 alone, asks for a password and keeps what it 
     Unusable            one sentence for a person: what is wrong, and what to do
 """
 
+import contextlib
 import fcntl
 import locale
 import os
@@ -155,13 +156,15 @@ class Cluster:
             server = int(pid_file.read_text().split("\n", 1)[0])
             shown = _command_line(server)
             if str(self.data) in shown:
-                os.kill(server, signal.SIGINT)
+                _kill(server, signal.SIGINT)
                 _wait_for_end(server, STOP_WITHIN_S)
             elif shown and "postgres" not in shown:
                 pid_file.unlink(missing_ok=True)  # the number belongs to another program by now, and PostgreSQL would wait for it to end
-        for pid in _processes_in(self.data):
-            os.kill(pid, signal.SIGKILL)  # a session busy with a query does not notice that its server is gone
-            _wait_for_end(pid, STOP_WITHIN_S)
+        deadline = time.monotonic() + STOP_WITHIN_S
+        while (left := _processes_in(self.data)) and time.monotonic() < deadline:
+            for pid in left:
+                _kill(pid, signal.SIGKILL)  # a session busy with a query does not notice that its server is gone
+            time.sleep(0.02)
 
     def release(self) -> None:
         if self._lock is not None:
@@ -299,6 +302,11 @@ def _command_line(pid: int) -> str:
         except OSError:
             return ""
     return subprocess.run(["ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
+
+
+def _kill(pid: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):  # sessions end by themselves too, also between the look and the signal
+        os.kill(pid, number)
 
 
 def _wait_for_end(pid: int, seconds: float) -> None:

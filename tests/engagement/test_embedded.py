@@ -103,6 +103,17 @@ def test_it_comes_back_from_kill_9_of_everything_that_belongs_to_it(cluster: Clu
     busy.close()
 
 
+def test_sessions_that_end_by_themselves_meanwhile_are_no_obstacle(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that looked was told of them, and found nobody when it came to end them."""
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    seen = iter([[ended.pid], []])
+    monkeypatch.setattr(embedded, "_processes_in", lambda _: next(seen))
+    cluster.stop()
+    cluster.start()
+    assert rows(cluster, "SELECT 1") == [(1,)]
+
+
 def test_a_number_that_belongs_to_another_program_by_now_is_no_obstacle(cluster: Cluster) -> None:
     """After a crash of the machine the kept process number may be anybody's; PostgreSQL would refuse to start for ever."""
     assert cluster.process

@@ -35,12 +35,12 @@ def _house() -> list[Process]:
     """Everything but the database and its preparation."""
     web = [_PYTHON, "-m", "granian", "--interface", "asgi", "--host", settings.HOST, "--port", str(settings.PORT)]
     web += ["--workers", "1", "--loop", "uvloop", "--no-ws", "--workers-kill-timeout", "5", "engagement.asgi:application"]
-    names = ["stream"] if settings.ATRIUM_STREAMS == 1 else [f"stream-{number}" for number in range(1, settings.ATRIUM_STREAMS + 1)]
+    streams = settings.ATRIUM_STREAMS
     worker = [*_CELERY, "worker", "--pool", "threads", "--concurrency", "2", "--loglevel", "INFO"]
     worker += ["--without-gossip", "--without-mingle", "--without-heartbeat"]  # workers have nothing to tell each other, and SQS could not carry it
     return [
         Process("web", web),
-        *(Process(name, [*_MANAGE, "stream"]) for name in names),
+        *(Process("stream" if streams == 1 else f"stream-{n + 1}", [*_MANAGE, "stream", "--number", str(n), "--of", str(streams)]) for n in range(streams)),
         Process("worker", worker, environment=_QUIET, floor=WORK),
         Process("scheduler", [*_CELERY, "beat", "--pidfile", "", "--loglevel", "INFO"], floor=WORK),
     ]

@@ -17,7 +17,9 @@ from urllib.request import urlopen
 
 import psutil
 import pytest
+from django.conf import settings
 
+from engagement import supervisor
 from engagement.console import Console
 from engagement.processes import Keeper, Process
 
@@ -189,6 +191,15 @@ def test_pauses_grow_between_one_death_and_the_next_and_what_runs_once_is_not_st
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
+
+
+def test_several_streams_begin_with_a_part_of_the_shards_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each on all of them would lock all of them, and the others would only look on."""
+    monkeypatch.setattr(settings, "ATRIUM_STREAMS", 2)
+    assert [(one.name, list(one.command[-4:])) for one in supervisor._house() if "stream" in one.command] == [
+        ("stream-1", ["--number", "0", "--of", "2"]),
+        ("stream-2", ["--number", "1", "--of", "2"]),
+    ]
 
 
 def test_a_progress_bar_is_shown_on_a_terminal_and_left_out_of_a_file(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ TRIES: Final = 3  # of a shard before its rows are tried one by one, and of a ro
 _LOCK_CLASS: Final = 0x41545249  # 'ATRI': the first half of every shard's advisory lock
 _GUARD_CLASS: Final = _LOCK_CLASS + 1  # of the lock of whoever tries a shard's rows one by one
 
-# Whoever finishes shards and whoever forgives them may meet: in one order they never wait for each other crosswise.
+# Whoever begins or finishes shards and whoever forgives them may meet: in one order they never wait for each other crosswise.
 _IN_ORDER: Final = "WITH mine AS MATERIALIZED (SELECT shard FROM engagement_shardstate WHERE shard = ANY(%s) ORDER BY shard FOR NO KEY UPDATE)"
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -52,7 +52,7 @@ def begin(connection: Connection, shards: list[int]) -> list[int]:
     with connection.transaction():
         connection.execute("SET LOCAL synchronous_commit = off")
         free = lock(connection, shards)
-        connection.execute("UPDATE engagement_shardstate SET attempts = attempts + 1 WHERE shard = ANY(%s)", [free])
+        connection.execute(f"{_IN_ORDER} UPDATE engagement_shardstate t SET attempts = t.attempts + 1 FROM mine WHERE t.shard = mine.shard", [free])
     return free
 
 

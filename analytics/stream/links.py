@@ -20,6 +20,7 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 
 CLAIMS: Final = 200  # settled in one transaction
 SLICE: Final = 200  # shoppers re-cut in one transaction
+SWEPT: Final = 20_000  # stays told as left in one transaction
 
 
 def settle(connection: Connection, atlas: Atlas) -> int:
@@ -138,9 +139,11 @@ def recut(connection: Connection, atlas: Atlas) -> int:
     return len(rows)
 
 
-# What has ended by the clock is told once. The row is locked by its shard; a late event may open the stay again.
+# What has ended by the clock is told once. The row is locked by its shard; a late event may open the stay again. Bounded, because after
+# a long silence everything has ended at once, and all shards would stand still while it is told.
 _SWEEP: Final = """
-WITH due AS (UPDATE analytics_stay SET closed = true WHERE shard = ANY(%s) AND NOT closed AND closes_at < now()
+WITH due AS (UPDATE analytics_stay SET closed = true
+             WHERE id IN (SELECT id FROM analytics_stay WHERE shard = ANY(%s) AND NOT closed AND closes_at < now() LIMIT %s)
              RETURNING organisation_id, shard, shopper_id, zone_id, started, ended)
 INSERT INTO analytics_transition (organisation_id, shard, shopper_id, zone_id, kind, started, at, created_at)
 SELECT organisation_id, shard, shopper_id, zone_id, 'left', started, ended, now() FROM due
@@ -150,6 +153,6 @@ SELECT organisation_id, shard, shopper_id, zone_id, 'left', started, ended, now(
 def sweep(connection: Connection, shards: list[int]) -> int:
     """Write `left` for the stays of free shards that nothing can extend any more. Returns their number."""
     with connection.transaction():
-        told = connection.execute(_SWEEP, [claim.lock(connection, shards)]).rowcount
+        told = connection.execute(_SWEEP, [claim.lock(connection, shards), SWEPT]).rowcount
         point("sweep.before_commit")
     return told

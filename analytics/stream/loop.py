@@ -29,6 +29,8 @@ LONGEST_REST: Final = 0.2
 PUT_OFF_S: Final = 60.0  # what failed beside the events is tried again after so long
 # Failures that say nothing of the rows: somebody else was first, or the schema is being changed.
 PASSING: Final = (TryAgain, events.Collision, errors.SerializationFailure, errors.DeadlockDetected, errors.LockNotAvailable)
+# The server refused the work itself. They look like a lost connection, and would be excused and tried again for ever.
+TOO_MUCH: Final = (errors.QueryCanceled, errors.ProgramLimitExceeded)
 
 
 @dataclass(slots=True)
@@ -88,12 +90,12 @@ class Worker:
     def attempt(self, shards: list[int]) -> int:
         free = self.begun = claim.begin(self.connection, shards)
         point("stream.attempts_committed")
+        taken = 0
         if not free:
-            return 0
+            return taken
         try:
             locked, taken = work.attempt(self.connection, self.atlas, free)
             self.forgive([shard for shard in free if shard not in locked])  # another worker was quicker
-            return taken
         except PASSING as error:
             logger.info("Trying again: %s", type(error).__name__)
             self.forgive(free)
@@ -101,7 +103,8 @@ class Worker:
             raise  # the connection: `run` makes a new one
         except Exception as error:
             logger.warning("Shards %s failed: %s", free, describe(error))
-        return 0
+        self.begun = []
+        return taken
 
     def attempt_alone(self, shard: int) -> int:
         """The shard's oldest rows, each by itself. One that fails, again and again, is set aside, and its neighbours go on."""
@@ -161,9 +164,9 @@ class Worker:
                 clock.tick(now)
             except PASSING as error:
                 logger.info("Put off: %s", type(error).__name__)
-            except psycopg.OperationalError:
-                raise
             except Exception as error:
+                if isinstance(error, psycopg.OperationalError) and not isinstance(error, TOO_MUCH):
+                    raise
                 # A claim or a slice that fails always must not take the events with it; it stays where it is, and is told again and again.
                 clock.due = now + PUT_OFF_S
                 logger.error("ALARM: the stream's housekeeping failed, and is tried again in a minute: %s", describe(error))
@@ -205,7 +208,7 @@ def run(*, number: int, of: int, stopping: Callable[[], bool]) -> None:
                 logger.warning("The database is away (%s); trying again.", type(error).__name__)
             if worker is not None:
                 worker.connection.close()
-                lost = None if isinstance(error, errors.QueryCanceled) else worker
+                lost = None if isinstance(error, TOO_MUCH) else worker
             worker, away, taken = None, True, 0
         rest = SHORTEST_REST if taken else min(rest * 1.5, LONGEST_REST)
         if not taken:

@@ -20,7 +20,11 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 
 # A process that stands still in the middle of its work gives its shards up after so many seconds.
 _IDLE_S: Final = environment.integer("ATRIUM_STREAM_IDLE_S", 15, 1, 3600)
-SESSION: Final = f"-c synchronous_commit=on -c jit=off -c lock_timeout=10s -c statement_timeout=60s -c idle_in_transaction_session_timeout={_IDLE_S}s"
+# Tables that are small when a plan is made are large a minute later, and statistics come later still: a plan that was kept reads all of
+# the inbox for each claim, and all of a day for each look-up. So plans are not kept where they can be made anew, and go by indexes.
+_PLANS: Final = "-c jit=off -c plan_cache_mode=force_custom_plan -c enable_seqscan=off"
+_LIMITS: Final = f"-c lock_timeout=10s -c statement_timeout=60s -c idle_in_transaction_session_timeout={_IDLE_S}s"
+SESSION: Final = f"-c synchronous_commit=on {_PLANS} {_LIMITS}"
 
 
 def work(connection: Connection, atlas: Atlas, shards: list[int], *, row: int | None = None) -> int:

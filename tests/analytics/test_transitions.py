@@ -9,10 +9,10 @@ import pytest
 
 from analytics.models import DwellMark, Stay, Transition
 from analytics.recount import recount
-from analytics.stream import claim, links, loop
+from analytics.stream import claim, events, links, loop
 from analytics.stream.batch import to_us
 from engagement import inbox, partitions
-from engagement.models import Device, Event, IdentityClaim, Inbox, Organisation, Outcome, RecentEvent, Shopper, Zone
+from engagement.models import Device, Event, IdentityClaim, Inbox, Organisation, Outcome, RecentEvent, ShardState, Shopper, Zone
 from tests.cast import at
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -207,3 +207,48 @@ def test_housekeeping_that_fails_is_told_and_put_off_and_events_go_on(
     assert len(told) == 1 and "ValueError" in told[0] and "28.0567" not in told[0]
     worker.turn()
     assert len([record for record in caplog.records if "housekeeping failed" in record.getMessage()]) == 1
+
+
+def test_housekeeping_that_takes_too_long_does_not_take_the_connection_with_it(
+    acme: Organisation, worker: loop.Worker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def slow(connection: loop.Connection, _: object) -> int:
+        with connection.transaction():
+            connection.execute("SET LOCAL statement_timeout = 1")
+            connection.execute("SELECT pg_sleep(5)")
+        return 0
+
+    monkeypatch.setattr(links, "settle", slow)
+    send(acme, *minutes(10, 9))
+    assert worker.turn() == 1
+    assert any("housekeeping failed" in record.getMessage() and "QueryCanceled" in record.getMessage() for record in caplog.records)
+    send(acme, *minutes(8, 7))
+    assert worker.turn() == 1
+
+
+def test_an_attempt_that_is_decided_is_not_taken_back_when_the_connection_goes_later(acme: Organisation, worker: loop.Worker) -> None:
+    send(acme, *minutes(10, 9))
+    assert worker.step() == 1
+    ShardState.objects.update(attempts=2)  # somebody else's, of a row that ends processes
+    worker.excuse(worker)
+    assert set(ShardState.objects.values_list("attempts", flat=True)) == {2}
+
+
+def test_after_a_long_silence_those_who_left_are_told_a_bounded_number_at_a_time(
+    acme: Organisation, worker: loop.Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(links, "SWEPT", 2)
+    send(acme, *minutes(600, 599))
+    assert worker.step() == 1
+    swept = [links.sweep(worker.connection, claim.all_shards()) for _ in range(4)]
+    assert swept[0] == 2 and swept[-1] == 0
+    assert sum(swept) == Stay.objects.count()
+
+
+def test_what_is_asked_of_tables_that_grow_goes_by_their_indexes(worker: loop.Worker) -> None:
+    """A table that was small when its plan was made is large a minute later, before any statistics say so."""
+    with worker.connection.transaction():
+        plan = worker.connection.execute("EXPLAIN " + events._KNOWN).fetchall()
+    assert not [line for (line,) in plan if "Seq Scan on engagement_event" in line]
+    shown = {name: worker.connection.execute(f"SHOW {name}").fetchone() for name in ("plan_cache_mode", "enable_seqscan")}
+    assert shown == {"plan_cache_mode": ("force_custom_plan",), "enable_seqscan": ("off",)}

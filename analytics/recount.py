@@ -67,11 +67,13 @@ def _slices(connection: Connection, organisation: int, report: Report) -> Iterat
     cursor = 0
     while True:
         with connection.transaction():
-            # Shoppers whose devices are about to change hands are compared when that is settled.
+            # Shoppers whose devices are about to change hands are compared when that is settled, and those of changed places when they are re-cut.
             rows = connection.execute(
                 """SELECT s.id FROM engagement_shopper s WHERE s.organisation_id = %s AND s.id > %s
                    AND NOT EXISTS (SELECT 1 FROM engagement_identityclaim c JOIN engagement_device d ON d.id = c.device_id
                                    WHERE c.shopper_id = s.id OR d.owner_id = s.id)
+                   AND NOT EXISTS (SELECT 1 FROM engagement_placeschange p WHERE p.organisation_id = s.organisation_id)
+                   AND NOT EXISTS (SELECT 1 FROM analytics_recut r WHERE r.organisation_id = s.organisation_id AND r.finished_at IS NULL AND r.cursor < s.id)
                    ORDER BY s.id LIMIT %s""",
                 [organisation, cursor, SLICE],
             ).fetchall()

@@ -7,12 +7,13 @@ from typing import Final
 
 import pytest
 
-from analytics.models import DwellMark, Stay, Transition
+from analytics.models import DwellMark, Recut, Stay, Transition
 from analytics.recount import recount
 from analytics.stream import claim, events, links, loop
 from analytics.stream.batch import to_us
 from engagement import inbox, partitions
-from engagement.models import Device, Event, IdentityClaim, Inbox, Organisation, Outcome, RecentEvent, ShardState, Shopper, Zone
+from engagement.models import Device, Event, IdentityClaim, Inbox, Organisation, Outcome, PlacesChange, RecentEvent, ShardState, Shopper, Zone
+from engagement.provisioning import provision
 from tests.cast import at
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -224,6 +225,21 @@ def test_housekeeping_that_takes_too_long_does_not_take_the_connection_with_it(
     assert any("housekeeping failed" in record.getMessage() and "QueryCanceled" in record.getMessage() for record in caplog.records)
     send(acme, *minutes(8, 7))
     assert worker.turn() == 1
+
+
+def test_shoppers_are_compared_again_once_changed_places_have_reached_them(acme: Organisation, worker: loop.Worker) -> None:
+    send(acme, *minutes(10, 9, 8))
+    drain(worker)
+    provision({"organisation": {"key": "acme"}, "zones": [{"key": "north-brew", "exit_grace_s": 1}]}, now=NOW - timedelta(hours=1))
+    PlacesChange.objects.get_or_create(organisation=acme, defaults={"since": NOW - timedelta(hours=1), "reason": "provisioned"})
+    assert recount().differences == 0
+    links.ask_for_recuts(worker.connection)
+    assert recount().differences == 0
+    while Recut.objects.filter(finished_at=None).exists():
+        links.recut(worker.connection, worker.atlas)
+    found = recount()
+    assert (found.shoppers, found.differences) == (1, 0)
+    assert Stay.objects.filter(zone__key="north-brew").count() == 3
 
 
 def test_an_attempt_that_is_decided_is_not_taken_back_when_the_connection_goes_later(acme: Organisation, worker: loop.Worker) -> None:

@@ -23,7 +23,7 @@ CATALOGUE: Final[dict[str, tuple[Change, ...]]] = {
     "other_days_not_asked": ((events._known, "for active in days.get(id, ())", "for active in days.get(id, ()) if active in day"),),
     "collision_not_expected": ((events.store, "raise Collision from error", "raise"),),
     "keys_not_sorted": ((identities.remember, "ORDER BY id FOR NO KEY UPDATE", "ORDER BY random() FOR NO KEY UPDATE"),),
-    "attempts_not_committed": ((claim.begin, "attempts = attempts + 1", "attempts = attempts"),),
+    "attempts_not_committed": ((claim.begin, "attempts = t.attempts + 1", "attempts = t.attempts"),),
     "forward_omitted": ((identities._strangers, "if shard not in locked:", "if False:"),),
     "lock_not_taken": ((claim.lock, "WHERE pg_try_advisory_xact_lock(%s, s)", "WHERE %s > 0"),),
     "claims_not_settled": ((loop.Worker.housekeep, "links.settle(self.connection, self.atlas)", "pass"),),

@@ -26,8 +26,9 @@ TRUSTED_SKEW_US: Final = 60 * SECOND_US
 OLDEST_US: Final = 35 * 86_400 * SECOND_US
 NEWEST_US: Final = 5 * 60 * SECOND_US
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-# Nothing before the year 1 can be shown or stored by those who come after, not even from an import.
+# Nothing before the year 1 or after 9999 can be shown or read again by those who come after, not even from an import or an absurd clock.
 FLOOR_US: Final = (datetime(1, 1, 2, tzinfo=UTC) - EPOCH) // timedelta(microseconds=1)
+CEILING_US: Final = (datetime(9999, 12, 31, tzinfo=UTC) - EPOCH) // timedelta(microseconds=1)
 
 
 class Refusal(Struct, frozen=True):
@@ -181,8 +182,8 @@ def read(body: bytes, *, received_us: int, imported: bool) -> Batch:
     device, shopper = envelope.device, envelope.shopper
     skew_us = _skew(envelope.sent_at, received_us)
     # The window in terms of `at`, so that each event needs two comparisons only.
-    oldest_us = (FLOOR_US if imported else received_us - OLDEST_US) - skew_us
-    newest_us = received_us + NEWEST_US - skew_us
+    oldest_us = max(FLOOR_US, (FLOOR_US if imported else received_us - OLDEST_US) - skew_us)
+    newest_us = min(CEILING_US, received_us + NEWEST_US - skew_us)
     extras: list[Any] = []
     records: list[bytes] = []
     refusals: list[Refusal] = []

@@ -279,6 +279,12 @@ def test_an_absurd_clock_cannot_push_an_import_out_of_the_calendar() -> None:
     assert reasons(batch) == [(0, Reason.TOO_OLD)]
 
 
+@pytest.mark.parametrize(("at", "reason"), [("9999-12-31T23:59:59-14:00", "in_future"), ("0001-01-01T00:00:00+14:00", "too_old")])
+def test_a_clock_at_the_end_of_the_calendar_leaves_nothing_that_cannot_be_read_again(at: str, reason: str) -> None:
+    """In UTC it lies in the years 10000 and 0, however well the correction makes it fit."""
+    assert reasons(read(request(fix(at=at), sent_at=at))) == [(0, reason)]
+
+
 def test_what_only_describes_is_cut_and_not_refused() -> None:
     batch = read(request(fix(), device={"id": "a", "platform": None, "app_version": "2.1\n" + "x" * 100}))
     assert (batch.row.platform, batch.row.app_version) == ("", "2.1" + "x" * 29)

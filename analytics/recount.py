@@ -22,7 +22,7 @@ from engagement.database import connect
 Connection = psycopg.Connection[tuple[Any, ...]]
 Stay = tuple[int, int, int, int, int, bool, bool]  # shopper, zone, started, ended, closes_at, cut, counted
 
-SLICE: Final = 300  # shoppers in one snapshot
+SLICE: Final = 300  # shoppers or devices in one snapshot
 EXAMPLES: Final = 20
 
 
@@ -47,8 +47,8 @@ def recount(*, progress: Callable[[int], None] = lambda _: None) -> Report:
     with connect(application_name="atrium-recount", options="-c jit=off -c statement_timeout=600s") as connection:
         connection.read_only, connection.isolation_level = True, psycopg.IsolationLevel.REPEATABLE_READ
         for (organisation,) in connection.execute("SELECT id FROM engagement_organisation ORDER BY id").fetchall():
+            _compare_owners(connection, organisation, report)
             with connection.transaction():
-                _compare_owners(connection, organisation, report)
                 _compare_counters(connection, organisation, report)
             for compared in _slices(connection, organisation, report):
                 progress(compared)
@@ -113,13 +113,28 @@ def _sentence(stay: Stay) -> str:
 
 def _compare_owners(connection: Connection, organisation: int, report: Report) -> None:
     """A device belongs to the shopper of its first identified event, or to one of its own."""
+    cursor = 0
+    while True:
+        with connection.transaction():  # a slice in a snapshot: one for all devices would keep the inbox from being swept for its time
+            found = connection.execute(
+                "SELECT max(id) FROM (SELECT id FROM engagement_device WHERE organisation_id = %s AND id > %s ORDER BY id LIMIT %s) d",
+                [organisation, cursor, SLICE],
+            ).fetchone()
+            if found is None or found[0] is None:
+                return
+            _compare_owners_between(connection, organisation, (cursor, found[0]), report)
+        cursor = found[0]
+
+
+def _compare_owners_between(connection: Connection, organisation: int, devices: tuple[int, int], report: Report) -> None:
+    """`devices`: numbers, the first exclusive, the last inclusive."""
     rows = connection.execute(
         """SELECT d.id FROM engagement_device d JOIN engagement_shopper o ON o.id = d.owner_id
            LEFT JOIN LATERAL (SELECT e.shopper_id FROM engagement_event e WHERE e.device_id = d.id AND e.shopper_id IS NOT NULL
                               ORDER BY e.occurred_at, e.event_id LIMIT 1) f ON true
-           WHERE d.organisation_id = %s AND NOT EXISTS (SELECT 1 FROM engagement_identityclaim c WHERE c.device_id = d.id)
+           WHERE d.organisation_id = %s AND d.id > %s AND d.id <= %s AND NOT EXISTS (SELECT 1 FROM engagement_identityclaim c WHERE c.device_id = d.id)
              AND CASE WHEN f.shopper_id IS NULL THEN o.device_key IS DISTINCT FROM d.key ELSE f.shopper_id <> d.owner_id END""",
-        [organisation],
+        [organisation, *devices],
     )
     for (device,) in rows:
         report.differ(f"Device {device} has another owner than its first identified event says.")

@@ -268,3 +268,16 @@ def test_what_is_asked_of_tables_that_grow_goes_by_their_indexes(worker: loop.Wo
     assert not [line for (line,) in plan if "Seq Scan on engagement_event" in line]
     shown = {name: worker.connection.execute(f"SHOW {name}").fetchone() for name in ("plan_cache_mode", "enable_seqscan")}
     assert shown == {"plan_cache_mode": ("force_custom_plan",), "enable_seqscan": ("off",)}
+
+
+def test_every_device_is_compared_however_many_there_are(acme: Organisation, worker: loop.Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("analytics.recount.SLICE", 2)
+    for number in range(5):
+        send(acme, *minutes(10, 9), device=f"phone-{number}", shopper=f"crm-{number}")
+    drain(worker)
+    assert recount().differences == 0
+    stranger = Device.objects.order_by("id")[0].owner_id
+    Device.objects.filter(key="phone-4").update(owner_id=stranger)
+    assert [one for one in recount().examples if "another owner" in one] == [
+        f"Device {Device.objects.get(key='phone-4').pk} has another owner than its first identified event says."
+    ]

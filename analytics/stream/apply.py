@@ -24,19 +24,21 @@ ENTERED, DWELLED, LEFT, RECUT = "entered", "dwelled", "left", "re-cut"
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What the writing needs to know beside the change itself. `shoppers` is sorted; `live` says who sent more than imported history."""
+    """What the writing needs to know beside the change itself. `shoppers` is sorted."""
 
     organisation: int
     shoppers: Ints
     shards: Ints
-    live: Bools
+    news_since: Ints  # of each shopper: nobody is told of stays that ended before
     marks: dict[int, list[int]]  # zone -> minutes that somebody asked for
 
     def shard(self, shopper: Ints) -> Ints:
         return self.shards[np.searchsorted(self.shoppers, shopper)]
 
-    def is_live(self, shopper: Ints) -> Bools:
-        return self.live[np.searchsorted(self.shoppers, shopper)]
+    def is_news(self, shopper: Ints, ended: Ints) -> Bools:
+        """Whether anybody is told of these stays: not of imported history, nor of old times that are made again."""
+        result: Bools = ended >= self.news_since[np.searchsorted(self.shoppers, shopper)]
+        return result
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +99,8 @@ def _insert(cursor: binary.Cursor, scene: Scene, change: Change, made: Ints) -> 
         "closes_at": binary.instant(after.closes_at[made]),
         "cut": binary.boolean(after.cut[made]),
         "counted": binary.boolean(change.counted[made]),
-        # Imported history tells nobody that somebody left; the sweep has nothing to do for it.
-        "closed": binary.boolean(~scene.is_live(shopper)),
+        # What is no news tells nobody that somebody left either; the sweep has nothing to do for it.
+        "closed": binary.boolean(~scene.is_news(shopper, after.ended[made])),
     }
     order = np.lexsort((after.zone[made], after.opened[made], shopper))
     binary.copy_in(
@@ -114,7 +116,7 @@ def _update(cursor: binary.Cursor, scene: Scene, change: Change, same: tuple[Int
         "closes_at": binary.instant(change.after.closes_at[new]),
         "cut": binary.boolean(change.after.cut[new]),
         "counted": binary.boolean(change.counted[new]),
-        "reopen": binary.boolean(scene.is_live(change.after.shopper[new])),
+        "reopen": binary.boolean(scene.is_news(change.after.shopper[new], change.after.ended[new])),
     }
     binary.copy_in(cursor, f"changed ({', '.join(rows)})", [binary.copy_rows(rows)])
     # Taken by deletion: one transaction may change the same stay twice. One that grows again after `left` was told is swept again.
@@ -130,19 +132,18 @@ def _tell(cursor: binary.Cursor, scene: Scene, change: Change, found: Difference
     before, after = change.before, change.after
     rows: list[tuple[int, int, str, int, int, int | None]] = []  # shopper, zone, kind, started, at, minutes
     replaced = _overlaps(change, found)
-    for new in found.made[scene.is_live(after.shopper[found.made])].tolist():
+    for new in found.made[scene.is_news(after.shopper[found.made], after.ended[found.made])].tolist():
         shopper, zone, started, ended = int(after.shopper[new]), int(after.zone[new]), int(after.opened[new]), int(after.ended[new])
         was = replaced.get(new)
         rows.append((shopper, zone, ENTERED if was is None else RECUT, started, started, None))
         rows += _dwelled(scene, shopper, zone, started, -1 if was is None else was, ended)
-    for old, new in zip(*(side.tolist() for side in found.same), strict=True):
+    news = scene.is_news(after.shopper[found.same[1]], after.ended[found.same[1]])
+    for old, new in zip(*(side[news].tolist() for side in found.same), strict=True):
         shopper, zone, started, ended = int(after.shopper[new]), int(after.zone[new]), int(after.opened[new]), int(after.ended[new])
-        if not scene.live[np.searchsorted(scene.shoppers, shopper)]:
-            continue
         if before.closed[old] and before.ended[old] != ended:
             rows.append((shopper, zone, RECUT, started, ended, None))
         rows += _dwelled(scene, shopper, zone, started, int(before.ended[old]) - started, ended)
-    for old in found.gone[scene.is_live(before.shopper[found.gone])].tolist():
+    for old in found.gone[scene.is_news(before.shopper[found.gone], before.ended[found.gone])].tolist():
         started = int(before.started[old])
         rows.append((int(before.shopper[old]), int(before.zone[old]), RECUT, started, started, None))
     if rows:

@@ -19,6 +19,8 @@ UNMATCHED: Final = "unmatched"
 DUPLICATE: Final = "duplicate"
 SAMPLE: Final = 20  # events of a transaction shown on the live page
 SAMPLE_KEPT: Final = "10 minutes"
+TOLD_KEPT: Final = "7 days"
+PRUNED: Final = 50_000  # rows looked at in one go
 
 
 def count(connection: Connection, batch: Batch, kept: Bools, outcome: npt.NDArray[np.object_], shard: int) -> None:
@@ -63,5 +65,6 @@ def sample(connection: Connection, batch: Batch, kept: Bools, outcome: npt.NDArr
 
 
 def prune(connection: Connection) -> None:
-    """Forget old samples. Cheap: the table holds minutes."""
-    connection.execute(f"DELETE FROM engagement_recentevent WHERE received_at < now() - interval '{SAMPLE_KEPT}'")
+    """Forget old samples and what the outbox told long ago; a slice at a time, the oldest first. Cheap: both go by the primary key."""
+    for table, moment, kept in (("engagement_recentevent", "received_at", SAMPLE_KEPT), ("analytics_transition", "created_at", TOLD_KEPT)):
+        connection.execute(f"DELETE FROM {table} WHERE id IN (SELECT id FROM {table} ORDER BY id LIMIT {PRUNED}) AND {moment} < now() - interval '{kept}'")

@@ -32,6 +32,9 @@ SELECT p.place FROM found f JOIN probe p ON p.device_id = f.device_id AND p.even
 """
 
 
+DEDUPE_DAYS: Final = 36  # a repeat under a day further away than the door's window is not looked for: a device may have been active for years
+
+
 class Collision(Exception):
     """An event is stored already, on a day that the device was not known to be active on: another shard told of it meanwhile."""
 
@@ -157,7 +160,8 @@ def _known(connection: Connection, batch: Batch, people: People, *, cautious: bo
     days = {d.id: d.days for d in people.devices.values() if d.days}
     device = people.device[batch.row]
     day = batch.records["at"].astype(np.int64) // binary.DAY_US
-    asked = {(id, active) for id in np.unique(device).tolist() for active in days.get(id, ())}
+    near = range(int(day.min()) - DEDUPE_DAYS, int(day.max()) + DEDUPE_DAYS + 1)
+    asked = {(id, active) for id in np.unique(device).tolist() for active in days.get(id, ()) if active in near}
     if cautious:
         asked |= {(id, one) for id, one in np.unique(np.stack((device, day), axis=1), axis=0).tolist()}
     if not asked:

@@ -1,5 +1,6 @@
 """Settling who owns a device's anonymous past, and making history again where places have changed. Both move stays from stored events."""
 
+import time
 import uuid
 from datetime import datetime
 from typing import Any, Final
@@ -18,8 +19,9 @@ from engagement.faults import point
 Ints = npt.NDArray[np.int64]
 Connection = psycopg.Connection[tuple[Any, ...]]
 
-CLAIMS: Final = 200  # settled in one transaction
-SLICE: Final = 200  # shoppers re-cut in one transaction
+CLAIMS: Final = 50  # settled in one transaction
+SLICE: Final = 50  # shoppers re-cut in one transaction: their shards stand still meanwhile
+NEWS_US: Final = 86_400_000_000  # of history made again, only the last day is told: nobody acts on what is older, and some of it was imported
 SWEPT: Final = 20_000  # stays told as left in one transaction
 
 
@@ -87,7 +89,8 @@ def make_again(connection: Connection, places: Places, organisation: int, window
     `reached` is the latest event in each window. A shopper who lost events keeps `last_at`: judged late where prompt would do, which is safe.
     """
     known = presence.load_shoppers(connection, windows.shopper)
-    scene = apply.Scene(organisation, known.id, known.shard, np.ones(len(known.id), np.bool_), {})
+    yesterday = int(time.time() * 1_000_000) - NEWS_US
+    scene = apply.Scene(organisation, known.id, known.shard, np.full(len(known.id), yesterday), {})
     change = presence.rebuild(connection, places, windows)
     changed = apply.write(connection, scene, change)
     horizon = np.minimum(np.maximum(known.horizon, presence.YEAR_ONE), np.maximum(windows.since, presence.YEAR_ONE))

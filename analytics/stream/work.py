@@ -105,9 +105,10 @@ def fold_new(connection: Connection, places: Places, organisation: int, seen: Ob
     first, last = np.full(len(ids), presence.FAR_OFF), known.last_at.copy()
     np.minimum.at(first, member, at)
     np.maximum.at(last, member, at)
-    is_live = np.zeros(len(ids), np.bool_)
-    np.logical_or.at(is_live, member, live)
-    scene = apply.Scene(organisation, known.id, known.shard, is_live, _marks(connection, organisation))
+    # A stay that ended before the first live event is made of imported ones alone: it starts no message.
+    news_since = np.full(len(ids), presence.FAR_OFF)
+    np.minimum.at(news_since, member[live], at[live])
+    scene = apply.Scene(organisation, known.id, known.shard, news_since, _marks(connection, organisation))
     # Also at the very instant of the latest: an exit there, for which no stay was stored, cuts what is told of that instant now.
     late = first <= known.last_at
     horizon = last.copy()

@@ -9,7 +9,7 @@ import pytest
 
 from analytics.models import DwellMark, Recut, Stay, Transition
 from analytics.recount import recount
-from analytics.stream import claim, events, links, loop
+from analytics.stream import claim, counters, events, links, loop
 from analytics.stream.batch import to_us
 from engagement import inbox, partitions
 from engagement.models import Device, Event, IdentityClaim, Inbox, Organisation, Outcome, PlacesChange, RecentEvent, ShardState, Shopper, Zone
@@ -281,3 +281,27 @@ def test_every_device_is_compared_however_many_there_are(acme: Organisation, wor
     assert [one for one in recount().examples if "another owner" in one] == [
         f"Device {Device.objects.get(key='phone-4').pk} has another owner than its first identified event says."
     ]
+
+
+def test_old_history_made_again_tells_nobody(acme: Organisation, worker: loop.Worker) -> None:
+    old = NOW - timedelta(days=3)
+    send(acme, old, old + timedelta(minutes=1), imported=True)
+    send(acme, *minutes(10, 9))
+    drain(worker)
+    before = Transition.objects.count()
+    send(acme, *minutes(8), shopper="crm-1")
+    drain(worker)
+    moved = Stay.objects.get(zone__key="north-brew", started=old)
+    assert (moved.shopper.external_id, moved.closed) == ("crm-1", True)
+    assert not Transition.objects.filter(started=old).exists()
+    assert Transition.objects.count() > before
+
+
+def test_what_was_told_a_week_ago_is_forgotten(acme: Organisation, worker: loop.Worker) -> None:
+    send(acme, *minutes(10, 9))
+    drain(worker)
+    Transition.objects.filter(kind="left").update(created_at=NOW - timedelta(days=8))
+    RecentEvent.objects.update(received_at=NOW - timedelta(minutes=11))
+    counters.prune(worker.connection)
+    assert {one.kind for one in Transition.objects.all()} == {"entered"}
+    assert not RecentEvent.objects.exists()

@@ -54,6 +54,16 @@ def host(name: str, default: str) -> str:
     return seen
 
 
+def hosts(name: str, default: str) -> list[str]:
+    """The names that a request may carry as its Host, as Django takes them."""
+    seen = [one.strip() for one in text(name, default).split(",") if one.strip()]
+    for one in seen:
+        bare = one.removeprefix(".").removeprefix("[").removesuffix("]")
+        if one != "*" and not _HOST_NAME.fullmatch(bare) and not _is_address(bare):
+            raise ImproperlyConfigured(f"{name} has {one!r}. Give host names, separated by commas: no scheme, no port.")
+    return seen
+
+
 def database(name: str, url: str) -> dict[str, Any]:
     """Django's entry for a PostgreSQL address. `name` is the setting that it came from."""
     parts = urlsplit(url)
@@ -106,6 +116,14 @@ def webhook(name: str) -> str:
     if not parts.hostname or not (parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(parts.hostname))):
         raise ImproperlyConfigured(f"{name} begins with {_beginning(seen)!r}. Give an https:// address; http:// is taken only to a loopback address.")
     return seen
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_loopback(name: str) -> bool:

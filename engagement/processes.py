@@ -62,7 +62,7 @@ class Keeper:
         """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(number, self.ask_to_stop)
+            loop.add_signal_handler(number, self.ask_to_stop, number)
         guarding = asyncio.create_task(self.keep_guard(kept_open))
         try:
             await self.start()
@@ -80,11 +80,11 @@ class Keeper:
     def say(self, sentence: str) -> None:
         self.console.say(ME, sentence)
 
-    def ask_to_stop(self) -> None:
-        """The first Ctrl-C stops all in order; the second does not wait for it."""
-        if self.stopping.is_set():
+    def ask_to_stop(self, number: int) -> None:
+        """The first Ctrl-C stops all in order; the second does not wait for it. A second SIGTERM is no hurry: `make` sends on what its group got too."""
+        if self.stopping.is_set() and number == signal.SIGINT:
             self.hurry.set()
-        else:
+        elif not self.stopping.is_set():
             self.say("Stopping. Press Ctrl-C again to stop without waiting.")
         self.stopping.set()
 

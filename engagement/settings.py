@@ -28,10 +28,17 @@ def secret_key(*, debug: bool) -> str:
         raise ImproperlyConfigured(
             f"SECRET_KEY is not set. Give at least {SHORTEST_KEY} random characters; it is required with a DATABASE_URL when DEBUG is off."
         )
-    kept = VAR / "secret_key"
+    try:
+        return kept_key(VAR / "secret_key")
+    except OSError as error:
+        raise ImproperlyConfigured(f"ATRIUM_VAR is {str(VAR)!r} ({error.strerror}). Give a folder that can be written.") from None
+
+
+def kept_key(kept: Path) -> str:
+    """The key in that file, made where there is none. Raises OSError where the folder cannot be used."""
     if not kept.exists():
-        VAR.mkdir(parents=True, exist_ok=True)
-        handle, fresh = tempfile.mkstemp(dir=VAR)  # readable by its owner alone
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        handle, fresh = tempfile.mkstemp(dir=kept.parent)  # readable by its owner alone
         with os.fdopen(handle, "w") as out:
             out.write(secrets.token_urlsafe(48))
         try:
@@ -58,9 +65,10 @@ DEBUG = environment.flag("DEBUG", False)
 SECRET_KEY = secret_key(debug=DEBUG)
 ATRIUM_POSTGRES = environment.choice("ATRIUM_POSTGRES", "auto", postgres.CHOICES)
 ATRIUM_STREAMS = environment.integer("ATRIUM_STREAMS", 1, 1, 64)  # a shard is the least that a process can have
+STREAM_IDLE_S = environment.integer("ATRIUM_STREAM_IDLE_S", 15, 1, 3600)
 HOST = environment.host("HOST", "127.0.0.1")
 PORT = environment.integer("PORT", 8000, 1, 65535)
-ALLOWED_HOSTS = [name for name in environment.text("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]").split(",") if name]
+ALLOWED_HOSTS = environment.hosts("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 EMBEDDED = not environment.text("DATABASE_URL")
 DATABASES = databases()
 REPORTS_DATABASE = "replica" if "replica" in DATABASES else "default"

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
+from django.contrib import messages
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import Model
@@ -92,7 +93,10 @@ class AtriumSite(UnfoldAdminSite):  # type: ignore[misc]
         return [path("organisation/", self.admin_view(self.choose), name="choose_organisation")]
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        return redirect("live" if found_seat(request) else "admin:auth_user_changelist")
+        if found_seat(request):
+            return redirect("live")
+        messages.info(request, _("You belong to no organisation yet. Open one here and add yourself as a member to see its live page."))
+        return redirect("admin:engagement_organisation_changelist")
 
     def choose(self, request: HttpRequest) -> HttpResponse:
         """The page on which someone with several memberships changes seats."""

@@ -5,6 +5,7 @@ manage.py demo      the house and a demonstration
 """
 
 import asyncio
+import errno
 import fcntl
 import os
 import socket
@@ -68,8 +69,11 @@ def run(processes: Sequence[Process], *, welcome: str = "") -> int:
 
 def _take_lock() -> IO[str]:
     """One run a folder. What a killed run left is being ended by its watchdog, which holds the lock for so long."""
-    settings.VAR.mkdir(parents=True, exist_ok=True)
-    lock = (settings.VAR / "run.lock").open("a+")
+    try:
+        settings.VAR.mkdir(parents=True, exist_ok=True)
+        lock = (settings.VAR / "run.lock").open("a+")
+    except OSError as error:
+        raise Unusable(f"ATRIUM_VAR is {str(settings.VAR)!r} ({error.strerror}). Give a folder that can be written.") from None
     deadline = time.monotonic() + watchdog.GRACE_S + 5
     while True:
         try:
@@ -88,12 +92,18 @@ def _take_lock() -> IO[str]:
 
 
 def _check_port() -> None:
-    family, kind, _, _, where = socket.getaddrinfo(settings.HOST, settings.PORT, type=socket.SOCK_STREAM)[0]
+    elsewhere = f"HOST is {settings.HOST!r}. Give an address of this machine, as 127.0.0.1 or 0.0.0.0."
+    try:
+        family, kind, _, _, where = socket.getaddrinfo(settings.HOST, settings.PORT, type=socket.SOCK_STREAM)[0]
+    except OSError:
+        raise Unusable(elsewhere) from None
     with socket.socket(family, kind) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(where)
         except OSError as error:
+            if error.errno == errno.EADDRNOTAVAIL:
+                raise Unusable(elsewhere) from None
             raise Unusable(f"Port {settings.PORT} of {settings.HOST} cannot be used ({error.strerror}). Stop what uses it, or set PORT to another.") from None
 
 

@@ -5,13 +5,13 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import psycopg
+from django.conf import settings
 
 from analytics.places import Observations, Places
 from analytics.stream import apply, batch, claim, counters, events, identities, presence
 from analytics.stream.atlas import Atlas
 from analytics.stream.batch import Batch
 from analytics.stream.identities import People
-from engagement import environment
 from engagement.faults import point
 
 Ints = npt.NDArray[np.int64]
@@ -19,7 +19,7 @@ Bools = npt.NDArray[np.bool_]
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 # A process that stands still in the middle of its work gives its shards up after so many seconds.
-_IDLE_S: Final = environment.integer("ATRIUM_STREAM_IDLE_S", 15, 1, 3600)
+_IDLE_S: Final = settings.STREAM_IDLE_S
 # Tables that are small when a plan is made are large a minute later, and statistics come later still: a plan that was kept reads all of
 # the inbox for each claim, and all of a day for each look-up. So plans are not kept where they can be made anew, and go by indexes.
 _PLANS: Final = "-c jit=off -c plan_cache_mode=force_custom_plan -c enable_seqscan=off"

@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.models import Group, User
 from django.http import HttpRequest
+from django.utils.translation import gettext_lazy
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
@@ -30,6 +31,7 @@ class OrganisationAdmin(ModelAdmin):  # type: ignore[misc]
     fields = ("name", "key")
     readonly_fields = ("key",)
     inlines = (MembershipInline,)
+    when_empty = gettext_lazy("Organisations come from provisioning: run manage.py provision with a file that describes one.")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -131,6 +131,14 @@ def test_a_port_in_use_is_told_in_a_sentence(tmp_path: Path) -> None:
     assert len(seen.stderr.splitlines()) == 1
 
 
+@pytest.mark.parametrize("host", ["nowhere.invalid", "192.0.2.1"])
+def test_a_host_that_is_not_this_machine_is_told_in_a_sentence(tmp_path: Path, host: str) -> None:
+    known = {"PATH": os.environ["PATH"], "ATRIUM_VAR": str(tmp_path), "HOST": host}
+    seen = subprocess.run([sys.executable, "manage.py", "run"], cwd=ROOT, env=known, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    assert seen.returncode == 1
+    assert seen.stderr == f"HOST is '{host}'. Give an address of this machine, as 127.0.0.1 or 0.0.0.0.\n"
+
+
 def test_killed_itself_it_leaves_nothing_behind_and_can_be_started_again_at_once(house: House) -> None:
     wait_until(house.answers, what="a house that is ready")
     family = house.family()
@@ -191,6 +199,19 @@ def test_pauses_grow_between_one_death_and_the_next_and_what_runs_once_is_not_st
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
+
+
+def test_a_stop_that_is_asked_for_twice_by_sigterm_still_waits_for_a_clean_end() -> None:
+    """`make` sends on what its whole group was sent: that is nobody's hurry."""
+    slow = (
+        "import signal, time\nsignal.signal(signal.SIGTERM, lambda *_: (time.sleep(1), print('ended well', flush=True), exit(0)))\nprint('up')\ntime.sleep(60)"
+    )
+    asking = "import os, signal, time\ntime.sleep(1)\nos.kill(os.getppid(), signal.SIGTERM)\ntime.sleep(0.2)\nos.kill(os.getppid(), signal.SIGTERM)"
+    code, said = keep(
+        Process("slow", [sys.executable, "-c", slow]), Process("twice", [sys.executable, "-c", "import signal; signal.signal(15, signal.SIG_IGN)\n" + asking])
+    )
+    assert code == 0
+    assert "ended well" in said and "did not stop in time" not in said
 
 
 def test_several_streams_begin_with_a_part_of_the_shards_each(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,8 +70,8 @@ def tag(text: Any, tone: str = "") -> SafeString:
 
 # What an event may come to, in the order people ask: what went well, what the product could not place, what was refused.
 OUTCOMES: Final = {
-    "accepted": (_("Accepted"), _("New, and in a place we know.")),
-    "unmatched": (_("Unmatched"), _("Accepted and kept, but it names a beacon or zone that is not provisioned, or lies outside every zone.")),
+    "accepted": (_("Accepted"), _("New, and kept.")),
+    "unmatched": (_("Unmatched"), _("New and kept, but it names a beacon or zone that is not provisioned.")),
     "duplicate": (_("Duplicate"), _("Sent again. It changes nothing.")),
     "too_old": (_("Too old"), _("It happened more than 35 days before it came.")),
     "in_future": (_("In the future"), _("It happened more than 5 minutes after it came: a clock is wrong.")),

@@ -59,7 +59,7 @@ _EVENT: Final = {
                 "accuracy": {"type": "number", "minimum": 0, "description": "In metres."},
             },
         ),
-        _event("sighting", {"beacon": _BEACON, "rssi": {"type": "integer", "minimum": -127, "maximum": 20, "description": "In dBm."}}, optional=("rssi",)),
+        _event("sighting", {"beacon": _BEACON, "rssi": {"type": "number", "minimum": -127, "maximum": 20, "description": "In dBm."}}, optional=("rssi",)),
         _event("transition", {"zone": {"type": "string", "minLength": 1, "maxLength": 64}, "direction": {"type": "string", "enum": ["enter", "exit"]}}),
         _event("custom", {"name": _ID, "properties": {"type": "object", "nullable": True, "description": "At most 8 KiB."}}, optional=("properties",)),
     ]

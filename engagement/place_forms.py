@@ -62,6 +62,13 @@ class VenueForm(ProvisionedForm):
         return {"venues": [{"key": self.instance.key, **{name: self.cleaned_data[name] for name in ("name", "time_zone")}}]}
 
 
+class _Boundary(forms.JSONField):
+    """Shows no boundary as an empty box, not as JSON's word for it."""
+
+    def prepare_value(self, value: Any) -> Any:
+        return "" if value is None else super().prepare_value(value)
+
+
 class ZoneForm(ProvisionedForm):
     exit_grace_s = forms.IntegerField(
         label=_("Exit grace, s"), widget=UnfoldAdminIntegerFieldWidget(), help_text=_("A stay goes on over a gap of at most this.")
@@ -74,7 +81,7 @@ class ZoneForm(ProvisionedForm):
         label=_("Enter at, dBm"), widget=UnfoldAdminIntegerFieldWidget(), help_text=_("A beacon at least this strong opens a stay.")
     )
     hold_rssi = forms.IntegerField(label=_("Hold at, dBm"), widget=UnfoldAdminIntegerFieldWidget(), help_text=_("A beacon at least this strong keeps it up."))
-    boundary = forms.JSONField(
+    boundary = _Boundary(
         label=_("Boundary"),
         required=False,
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 8, "class": "boundary"}),

@@ -79,7 +79,7 @@ class AlarmEvent(models.Model):
 
     class Meta:
         verbose_name = _("alarm event")
-        verbose_name_plural = _("alarm events")
+        verbose_name_plural = _("alarm history")
         constraints = [
             models.CheckConstraint(condition=_allowed_moves(), name="alarm_event_move"),
             models.CheckConstraint(condition=Q(delivery__in=Delivery.values), name="alarm_event_delivery"),

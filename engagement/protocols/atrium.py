@@ -3,6 +3,7 @@
 Every event is decoded by itself, so that a bad one never costs its neighbours: it becomes a refusal with its index and reason.
 """
 
+import math
 import re
 import uuid
 from datetime import UTC, datetime, timedelta
@@ -55,7 +56,7 @@ Moment = Annotated[datetime, Meta(tz=True)]
 Latitude = Annotated[float, Meta(ge=-90, le=90)]
 Longitude = Annotated[float, Meta(ge=-180, le=180)]
 Accuracy = Annotated[float, Meta(ge=0)]
-Strength = Annotated[float, Meta(ge=-127, le=20)]  # a float, because some languages write whole numbers as -71.0
+Strength = Annotated[float, Meta(ge=-127, le=20)]
 U16 = Annotated[int, Meta(ge=0, le=65535)]
 BeaconPart = Annotated[str, Meta(max_length=64)]
 
@@ -128,9 +129,8 @@ class _Sighting(_Event, tag="sighting"):
         return (18 if self.beacon.mac is not None else 22) + (2 if self.rssi is not None else 0)
 
     def record(self, at_us: int, extras: list[Any]) -> bytes:
-        rssi = None if self.rssi is None else int(self.rssi)
-        if rssi != self.rssi:
-            raise Refused(Reason.MALFORMED, "rssi: give whole dBm.")
+        # Gateways send means. Thresholds are whole, so a strength reaches one exactly when its floor does.
+        rssi = None if self.rssi is None else math.floor(self.rssi)
         beacon = self.beacon
         address = _beacon_address(beacon.uuid, beacon.major, beacon.minor, beacon.namespace, beacon.instance, beacon.mac)
         return inbox.sighting(event_id=self.id.bytes, at_us=at_us, address=address, rssi=rssi)

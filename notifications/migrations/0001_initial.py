@@ -47,7 +47,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'verbose_name': 'alarm event',
-                'verbose_name_plural': 'alarm events',
+                'verbose_name_plural': 'alarm history',
                 'indexes': [models.Index(condition=models.Q(('delivery', 'waiting')), fields=['id'], name='alarm_event_waiting'), models.Index(fields=['at'], name='alarm_event_by_time')],
                 'constraints': [models.CheckConstraint(condition=models.Q(models.Q(('from_state', 'ok'), ('to_state__in', ['pending', 'firing'])), models.Q(('from_state', 'pending'), ('to_state__in', ['ok', 'firing'])), models.Q(('from_state', 'firing'), ('to_state__in', ['resolved'])), models.Q(('from_state', 'resolved'), ('to_state__in', ['pending', 'firing'])), _connector='OR'), name='alarm_event_move'), models.CheckConstraint(condition=models.Q(('delivery__in', ['not needed', 'waiting', 'sent', 'logged', 'refused'])), name='alarm_event_delivery'), models.CheckConstraint(condition=models.Q(('delivery', 'not needed'), ('to_state__in', ('firing', 'resolved')), _connector='XOR'), name='alarm_event_told')],
             },

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from engagement import provisioning
 
@@ -26,7 +27,9 @@ class Command(BaseCommand):
         except OSError as error:
             raise CommandError(_("%(file)s cannot be read: %(reason)s.") % {"file": path, "reason": error.strerror}) from None
         except provisioning.Refused as refused:
-            heading = _("Nothing was changed. The file has %(number)d faults:") % {"number": len(refused.faults)}
+            number = len(refused.faults)
+            heading = ngettext("Nothing was changed. The file has %(number)d fault:", "Nothing was changed. The file has %(number)d faults:", number)
+            heading %= {"number": number}
             raise CommandError("\n".join([heading, *(f"  {fault}" for fault in refused.faults)])) from None
         told = asdict(report)
         for line in told.pop("lines"):

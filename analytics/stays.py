@@ -4,8 +4,8 @@ A *segment* is a run of observations that is known to be one chain's: a single o
 (first = opened = started, last = ended). Times are integer microseconds since 1970, UTC.
 """
 
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, fields, replace
+from typing import Final, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +17,19 @@ NEVER: Final = np.iinfo(np.int64).max
 
 
 @dataclass(frozen=True, slots=True)
-class Segments:
-    """Equal-length columns. Within a shopper and zone, segments may touch but not overlap."""
+class Columns:
+    """Arrays of equal length, one for each field: a table without rows of its own."""
+
+    def take(self, chosen: Bools | Ints) -> Self:
+        return replace(self, **{field.name: getattr(self, field.name)[chosen] for field in fields(self)})
+
+    def join(self, other: Self) -> Self:
+        return replace(self, **{field.name: np.concatenate((getattr(self, field.name), getattr(other, field.name))) for field in fields(self)})
+
+
+@dataclass(frozen=True, slots=True)
+class Segments(Columns):
+    """Within a shopper and zone, segments may touch but not overlap."""
 
     shopper: Ints
     zone: Ints
@@ -27,32 +38,18 @@ class Segments:
     opened: Ints  # the first opening observation, or NEVER
     grace: Ints  # exit grace in microseconds, of the zone's version valid at `last`
 
-    def take(self, chosen: Bools) -> "Segments":
-        return Segments(*(getattr(self, name)[chosen] for name in Segments.__slots__))
-
-    @staticmethod
-    def join(a: "Segments", b: "Segments") -> "Segments":
-        return Segments(*(np.concatenate((getattr(a, name), getattr(b, name))) for name in Segments.__slots__))
-
 
 @dataclass(frozen=True, slots=True)
-class Cuts:
+class Cuts(Columns):
     """Instants of exits: an observation at or before one and an observation after it are never in one chain."""
 
     shopper: Ints
     zone: Ints
     at: Ints
 
-    def take(self, chosen: Bools) -> "Cuts":
-        return Cuts(*(getattr(self, name)[chosen] for name in Cuts.__slots__))
-
-    @staticmethod
-    def join(a: "Cuts", b: "Cuts") -> "Cuts":
-        return Cuts(*(np.concatenate((getattr(a, name), getattr(b, name))) for name in Cuts.__slots__))
-
 
 @dataclass(frozen=True, slots=True)
-class Chains:
+class Chains(Columns):
     """Chains in order of shopper, zone and time. Those with `opened` = NEVER are no stays."""
 
     shopper: Ints
@@ -62,9 +59,6 @@ class Chains:
     closes_at: Ints  # the last instant at which an observation would still extend the chain
     cut: Bools  # closes_at is an exit
 
-    def take(self, chosen: Bools) -> "Chains":
-        return Chains(*(getattr(self, name)[chosen] for name in Chains.__slots__))
-
 
 def fold(segments: Segments, cuts: Cuts) -> Chains:
     """The chains that the segments make: a longest run in which each follows the one before within its grace and without an exit between."""
@@ -72,7 +66,7 @@ def fold(segments: Segments, cuts: Cuts) -> Chains:
         empty = np.empty(0, np.int64)
         return Chains(empty, empty, empty, empty, empty, empty.astype(np.bool_))
     order = np.lexsort((segments.last, segments.first, segments.zone, segments.shopper))
-    s = Segments(*(getattr(segments, name)[order] for name in Segments.__slots__))
+    s = segments.take(order)
     next_cut = _next_cut(s, cuts)
     linked = (
         (s.shopper[1:] == s.shopper[:-1])

@@ -36,7 +36,7 @@ YEAR_ONE: Final = -62_135_596_800_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Stays:
+class Stays(stays.Columns):
     """Stored stays, as columns."""
 
     id: Ints
@@ -48,9 +48,6 @@ class Stays:
     cut: Bools
     counted: Bools
     closed: Bools
-
-    def take(self, chosen: Any) -> "Stays":
-        return Stays(*(getattr(self, name)[chosen] for name in Stays.__slots__))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +97,7 @@ def extend(connection: Connection, places: Places, shoppers: Ints, segments: Seg
     )
     stored = Segments(before.shopper, before.zone, before.started, before.ended, before.started, places.grace(before.zone, before.ended))
     exits = Cuts(before.shopper[before.cut], before.zone[before.cut], before.closes_at[before.cut])
-    return _change(places, before, stays.fold(Segments.join(stored, segments), Cuts.join(exits, cuts)))
+    return _change(places, before, stays.fold(stored.join(segments), exits.join(cuts)))
 
 
 def rebuild(connection: Connection, places: Places, windows: Windows) -> Change:

@@ -86,7 +86,7 @@ def test_stays_extended_by_what_comes_after_them_are_those_of_all_at_once(line: 
     stored = Segments(known.shopper, known.zone, known.opened, known.ended, known.opened, ints([GRACE[z] for z in known.zone.tolist()]))
     closed = Cuts(known.shopper[known.cut], known.zone[known.cut], known.closes_at[known.cut])
     later = line.after(instant)
-    assert stays_of(fold(Segments.join(stored, segments(later.seen)), Cuts.join(closed, cuts(later.left)))) == whole(line)
+    assert stays_of(fold(stored.join(segments(later.seen)), closed.join(cuts(later.left)))) == whole(line)
 
 
 @search(200)

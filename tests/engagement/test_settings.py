@@ -9,6 +9,7 @@ from typing import Final
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
+from django.test import Client
 
 from engagement import environment
 
@@ -100,3 +101,8 @@ def test_what_needs_another_package_says_which(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("EMAIL_URL", "ses://")
     with pytest.raises(ImproperlyConfigured, match=r"anymail.*pip install"):
         environment.mail("EMAIL_URL", "")
+
+
+def test_a_host_that_is_not_ours_is_refused_without_a_word_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    assert Client().get("/api/v1/status", headers={"host": "scanner.example"}).status_code == 400
+    assert not [record for record in caplog.records if record.exc_info]

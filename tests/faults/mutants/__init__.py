@@ -5,10 +5,13 @@ that no mutant outlives its guard in silence.
 """
 
 import inspect
+import os
 import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "engagement.settings")  # these are imported before manage.py has said so
 
 from analytics.stream import claim, events, identities, links, loop
 from engagement.door import commit

@@ -1,10 +1,10 @@
-"""Nouns of what it means: stays, their transitions, and the work of making history again."""
+"""Nouns of what it means: stays, their transitions, the figures made of them, and the work of making history again."""
 
 from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
-from engagement.models import Organisation, Shopper, Zone
+from engagement.models import Organisation, Shopper, Venue, Zone
 
 
 class Stay(models.Model):
@@ -105,3 +105,115 @@ class Recount(models.Model):
 
     def __str__(self) -> str:
         return f"recount {self.pk}: {self.differences} differences"
+
+
+class Mark(models.Model):
+    """A stay of this zone that starts in this hour was made, changed or removed. Appended with the stay, by the same transaction;
+    taken by deletion by whoever makes the zone's day again. Rows are never shared, so writers never wait for each other."""
+
+    zone_id = models.BigIntegerField()
+    hour = models.IntegerField()  # hours since 1970, UTC
+
+    class Meta:
+        indexes = [models.Index(fields=["zone_id"], name="mark_by_zone")]  # a reader asks what of its zones is not yet made again
+
+    def __str__(self) -> str:
+        return f"mark {self.pk}"
+
+
+class ZoneDay(models.Model):
+    """The stays that start on one local day in one zone, as figures and as packed columns: a cache of Stay that can always be made again.
+
+    Two rows where the venue has opening hours: the stays that start inside them, and outside. analytics.facts makes and reads the columns.
+    """
+
+    pk = models.CompositePrimaryKey("zone_id", "day", "open")
+    zone = models.ForeignKey(Zone, on_delete=models.CASCADE, db_index=False, db_constraint=False)
+    day = models.DateField()  # on the venue's clock
+    open = models.BooleanField()  # within the opening hours; always true where there are none. This row exists for every made day
+    built_at = models.DateTimeField(null=True)  # null: it was not over yet
+    due_at = models.DateTimeField(null=True)  # its stays may still change by the clock alone: read them until it is made again at this instant
+    restated_at = models.DateTimeField(null=True)  # when it last became another than it was after its day had ended
+    reach = models.DateTimeField(null=True)  # when the last of its visits ended: stays of later days can belong to one of them
+    digest = models.BigIntegerField(default=0)  # of everything below; 0: no stays
+    visits = models.IntegerField(default=0)
+    visitors = models.IntegerField(default=0)
+    pass_bys = models.IntegerField(default=0)
+    dwell_us = models.BigIntegerField(default=0)  # sum over closed counted stays
+    classes = models.BinaryField(default=bytes)  # closed counted stays by class of dwell
+    hours = models.BinaryField(default=bytes)  # visits, then pass-bys, by hour of the day
+    members = models.BinaryField(default=bytes)  # shoppers with a visit (roaring bitmap)
+    passed = models.BinaryField(default=bytes)  # shoppers with a pass-by (roaring bitmap)
+    class_sets = models.BinaryField(default=bytes)  # shoppers with a closed visit of each class of dwell (roaring bitmaps)
+    firsts = models.BinaryField(default=bytes)  # first start of each shopper of `members`, in order of the number
+    dwells = models.BinaryField(default=bytes)  # of closed counted stays, rising
+    dwell_hours = models.BinaryField(default=bytes)  # their hour of the day
+    dwell_shoppers = models.BinaryField(default=bytes)  # and whose they are
+    presence = models.BinaryField(default=bytes)  # occupancy at each quarter of an hour, from the day's first instant until the last has left
+    activity = models.BinaryField(default=bytes)  # stays of any length in each hour, likewise
+    flows = models.BinaryField(default=bytes)  # of a venue's root: from, to and number
+
+    class Meta:
+        indexes = [models.Index(fields=["due_at"], condition=Q(due_at__isnull=False), name="zoneday_due")]  # what the clock has made due
+
+    def __str__(self) -> str:
+        return f"zone {self.zone_id} on {self.day}"
+
+
+class Calendar(models.Model):
+    """The clock and the opening hours under which a venue's days were cut. Where the venue has others, all its days are made again."""
+
+    venue = models.OneToOneField(Venue, on_delete=models.CASCADE, primary_key=True)
+    time_zone = models.CharField(max_length=64)
+    opening_hours = models.JSONField(null=True)
+
+    def __str__(self) -> str:
+        return f"calendar of {self.venue_id}"
+
+
+class Regular(models.Model):
+    """Somebody who is about every week for so long that he works or lives there. Confirmed ones are left out of every figure."""
+
+    class State(models.TextChoices):
+        SUGGESTED = "suggested", _("Suggested")
+        CONFIRMED = "confirmed", _("Left out")
+        DISMISSED = "dismissed", _("Counted")
+
+    organisation = models.ForeignKey(Organisation, on_delete=models.CASCADE, db_index=False)
+    shopper = models.ForeignKey(Shopper, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False)
+    state = models.CharField(max_length=10, choices=State.choices, default=State.SUGGESTED)
+    zone = models.ForeignKey(Zone, on_delete=models.CASCADE, null=True)  # where it was seen; null: marked by hand
+    week = models.DateField(null=True)  # Monday of the ISO week that suggested it
+    days = models.SmallIntegerField(null=True)  # with more than 4 h, in that week
+    longest_s = models.IntegerField(null=True)  # the most on one of these days
+    created_at = models.DateTimeField(auto_now_add=True)
+    decided_at = models.DateTimeField(null=True)
+    decided_by = models.CharField(max_length=150, blank=True)
+
+    class Meta:
+        verbose_name = _("staff or resident")
+        verbose_name_plural = _("staff and residents")
+        constraints = [models.UniqueConstraint(fields=["organisation", "shopper"], name="regular_once")]
+
+    def __str__(self) -> str:
+        return f"{self.shopper} ({self.state})"
+
+
+class Trial(models.Model):
+    """Work: what other thresholds would have made of a zone's last days, beside what the present ones make of them."""
+
+    organisation = models.ForeignKey(Organisation, on_delete=models.CASCADE)
+    zone = models.ForeignKey(Zone, on_delete=models.CASCADE)
+    settings = models.JSONField()  # the thresholds that are tried
+    since = models.DateTimeField()
+    until = models.DateTimeField()
+    cursor = models.BigIntegerField(default=0)  # shoppers up to here are done
+    done = models.IntegerField(default=0)  # how many that is
+    of = models.IntegerField(null=True)  # how many there are
+    result = models.JSONField(null=True)
+    failed = models.CharField(max_length=200, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    finished_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"trial {self.pk}"

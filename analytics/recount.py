@@ -11,11 +11,11 @@ from typing import Any, Final
 import numpy as np
 import psycopg
 
-from analytics import stays
+from analytics import binary, stays
 from analytics.models import Recount
 from analytics.places import Places
 from analytics.stays import NEVER
-from analytics.stream import atlas, binary, events, presence
+from analytics.stream import atlas, events, presence
 from analytics.stream.batch import to_datetime
 from engagement.database import connect
 

@@ -27,6 +27,8 @@ POINTS: Final = (
     "link.before_commit",
     "recut.before_commit",
     "sweep.before_commit",
+    "figures.locked",
+    "figures.before_commit",
 )
 _SIGNALS: Final = {"kill": signal.SIGKILL, "segv": signal.SIGSEGV, "stop": signal.SIGSTOP}
 _name, _, _action = os.environ.get("FAULT", "").partition(":")

@@ -30,6 +30,8 @@ class Membership(models.Model):
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships")
     organisation = models.ForeignKey(Organisation, on_delete=models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=16, choices=Role.choices, default=Role.ANALYST)
+    # A brand's member sees the figures of the brand's stores, and nothing else of the organisation.
+    brand = models.ForeignKey("Brand", on_delete=models.CASCADE, null=True, blank=True, related_name="memberships")
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["user", "organisation"], name="membership_once")]
@@ -55,6 +57,8 @@ class Venue(models.Model):
     key = models.CharField(max_length=64)
     name = models.CharField(max_length=200)
     time_zone = models.CharField(max_length=64)  # IANA name; local days of every figure
+    # {"mon": [["09:00", "21:00"]], …, "exceptions": {"2026-12-25": []}} on the venue's clock; null: always open. engagement.opening reads it.
+    opening_hours = models.JSONField(null=True, blank=True)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["organisation", "key"], name="venue_key")]
@@ -388,3 +392,25 @@ class Heartbeat(models.Model):
 
     def __str__(self) -> str:
         return f"{self.process} {self.at:%Y-%m-%d %H:%M:%S}"
+
+
+class Purchase(models.Model):
+    """What a shopper bought of a brand, as the organisation's own systems tell it. `key` is theirs: told twice, it is one purchase."""
+
+    organisation = models.ForeignKey(Organisation, on_delete=models.CASCADE, db_index=False)
+    key = models.CharField(max_length=128)
+    shopper = models.ForeignKey(Shopper, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False)
+    brand = models.ForeignKey(Brand, on_delete=models.CASCADE, db_index=False)
+    at = models.DateTimeField()
+    amount = models.DecimalField(max_digits=14, decimal_places=2, null=True)
+    currency = models.CharField(max_length=3, blank=True)  # ISO 4217
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["organisation", "key"], name="purchase_once")]
+        indexes = [
+            models.Index(fields=["brand", "at"], name="purchase_by_brand"),  # conversion
+            models.Index(fields=["shopper"], name="purchase_by_shopper"),  # a shopper's page, a merge, an erasure
+        ]
+
+    def __str__(self) -> str:
+        return f"purchase {self.key}"

@@ -42,6 +42,7 @@ def _house() -> list[Process]:
     return [
         Process("web", web),
         *(Process("stream" if streams == 1 else f"stream-{n + 1}", [*_MANAGE, "stream", "--number", str(n), "--of", str(streams)]) for n in range(streams)),
+        Process("figures", [*_MANAGE, "figures"]),
         Process("worker", worker, environment=_QUIET, floor=WORK),
         Process("scheduler", [*_CELERY, "beat", "--pidfile", "", "--loglevel", "INFO"], floor=WORK),
     ]

@@ -64,16 +64,22 @@ PATHS: Final = {
     "engagement.IdentityClaim": "organisation",
     "engagement.Outcome": "organisation",
     "engagement.RecentEvent": "organisation",
+    "engagement.Purchase": "organisation",
     "analytics.Stay": "organisation",
     "analytics.DwellMark": "zone__organisation",
     "analytics.Transition": "organisation",
     "analytics.Recut": "organisation",
+    "analytics.ZoneDay": "zone__organisation",
+    "analytics.Calendar": "venue__organisation",
+    "analytics.Regular": "organisation",
+    "analytics.Trial": "organisation",
 }
 
 # Models that belong to no tenant, and are on no tenant's page.
 MACHINE_ONLY: Final = {
     "engagement.ShardState": "A shard mixes the shoppers of all organisations.",
     "engagement.Heartbeat": "A process works for all organisations.",
+    "analytics.Mark": "A mark is a zone's number and an hour, and lives for seconds.",
     "analytics.Recount": "A recount goes over the shoppers of all organisations.",
     "notifications.Alarm": "An alarm is about the installation.",
     "notifications.AlarmEvent": "An alarm is about the installation.",

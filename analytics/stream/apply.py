@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import psycopg
 
-from analytics.stream import binary
+from analytics import binary, marks
 from analytics.stream.presence import Change
 
 Ints = npt.NDArray[np.int64]
@@ -82,6 +82,9 @@ def write(connection: Connection, scene: Scene, change: Change) -> int:
             _insert(cursor, scene, change, found.made)
         if len(found.same[0]):
             _update(cursor, scene, change, found.same)
+        zone = np.concatenate((change.before.zone[found.gone], change.after.zone[found.made], change.after.zone[found.same[1]]))
+        started = np.concatenate((change.before.started[found.gone], change.after.opened[found.made], change.after.opened[found.same[1]]))
+        marks.leave(cursor, zone, started)
         _tell(cursor, scene, change, found)
     return touched
 

@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import psycopg
 
+from analytics import binary
 from analytics.places import Events
-from analytics.stream import binary
 from analytics.stream.batch import Batch, to_datetime, to_us
 from analytics.stream.identities import People
 from engagement import inbox

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import psycopg
 
-from analytics import stays
+from analytics import binary, stays
 from analytics.places import Observations, Places
 from analytics.stays import NEVER, Chains, Cuts, Segments
-from analytics.stream import binary, events
+from analytics.stream import events
 from analytics.stream.events import Windows
 
 Ints = npt.NDArray[np.int64]

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from analytics.models import Stay
+from analytics.models import Mark, Stay
 from engagement import provisioning
 from engagement.models import Device, Organisation, Shopper, Zone
 
@@ -21,6 +21,7 @@ def device(owner: Shopper, key: str) -> Device:
 
 def stay(who: Shopper, zone: Zone, started: datetime, seconds: float = 600, *, counted: bool = True, grace: float = 900, cut: bool = False) -> Stay:
     ended = started + timedelta(seconds=seconds)
+    Mark.objects.create(zone_id=zone.pk, hour=int(started.timestamp() // 3600))
     return Stay.objects.create(
         organisation=who.organisation,
         shard=0,

@@ -1,0 +1,365 @@
+"""Zones' days as they are at this instant: the stored ones, and made from the stays what is not stored, or no longer so. Reads only.
+
+A stored day is used where no mark says that its stays have changed since and the clock alone changes nothing of it (`due_at` is null).
+Every other day is made here from its stays, by the same function that makes those that are stored. So what is read never lags.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from threading import Lock
+from typing import Any, Final
+
+import numpy as np
+import psycopg
+
+from analytics import binary, facts
+from analytics.calendars import Clock
+from analytics.facts import Day, Stays
+from analytics.marks import HOUR_US
+from analytics.premises import Premises
+from analytics.stays import Bools, Ints
+
+Cursor = psycopg.Cursor[tuple[Any, ...]]
+Key = tuple[int, int]  # zone, day
+
+ALWAYS: Final = -(2**62)
+EVER: Final = 2**62
+CACHE_BYTES: Final = 256 * 1024 * 1024  # of packed columns; unpacked they take a little more
+_UNPACK: Final[dict[str, Any]] = {
+    "members": facts.unpack_set,
+    "passed": facts.unpack_set,
+    "class_sets": facts.unpack_sets,
+    "flows": facts.unpack_flows,
+    **dict.fromkeys(("classes", "hours", "firsts", "dwells", "dwell_hours", "dwell_shoppers", "presence", "activity"), facts.unpack),
+}
+_STAY: Final = {
+    "shopper": ("int8", "s.shopper_id"),
+    "zone": ("int8", "s.zone_id"),
+    "started": ("timestamptz", "s.started"),
+    "ended": ("timestamptz", "s.ended"),
+    "closes_at": ("timestamptz", "s.closes_at"),
+    "counted": ("bool", "s.counted"),
+}
+_INDEX: Final = {
+    "zone": ("int8", "d.zone_id"),
+    "day": ("int4", "(d.day - date '1970-01-01')"),
+    "open": ("bool", "d.open"),
+    "due": ("bool", "(d.due_at IS NOT NULL)"),
+    "digest": ("int8", "d.digest"),
+    "restated_at": ("timestamptz", "coalesce(d.restated_at, 'epoch')"),
+    "visits": ("int4", "d.visits"),
+    "pass_bys": ("int4", "d.pass_bys"),
+    "dwell_us": ("int8", "d.dwell_us"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The part of one zone's history that is wanted: instants, the end exclusive."""
+
+    zone: int
+    clock: Clock
+    start: int = ALWAYS
+    end: int = EVER
+
+
+@dataclass(slots=True)
+class Days:
+    """One entry for each zone, local day and part (inside the opening hours, or outside) that has a stay, in that order.
+
+    Arrays of equal length; `column` gives what is packed, of each entry. `live` are those made here from the stays.
+    """
+
+    zone: Ints
+    day: Ints
+    open: Bools
+    visits: Ints
+    pass_bys: Ints
+    dwell_us: Ints
+    restated_at: Ints  # microseconds since 1970; 0: never
+    digest: Ints
+    live: dict[int, Day]
+    columns: dict[str, list[Any]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.zone)
+
+    def of(self, zones: Iterable[int]) -> "Days":
+        """The entries of some of the zones."""
+        chosen = np.flatnonzero(np.isin(self.zone, list(zones)))
+        arrays = {name: getattr(self, name)[chosen] for name in ("zone", "day", "open", "visits", "pass_bys", "dwell_us", "restated_at", "digest")}
+        columns = {name: [values[place] for place in chosen.tolist()] for name, values in self.columns.items()}
+        return Days(**arrays, live={}, columns=columns)
+
+
+def read(cursor: Cursor, spans: Sequence[Span], columns: Iterable[str], *, now: int, part: bool | None = None, premises: Premises | None = None) -> Days:
+    """The days of the spans, at most one span a zone. `part`: inside the opening hours only (True), outside only (False), or both.
+
+    A day that a span cuts is made from its stays inside the span. The cursor is a plain one (binary results), best in one snapshot.
+    For `flows`, give the premises of the spans' zones, which are then roots of venues.
+    """
+    spans = sorted(spans, key=lambda span: span.zone)
+    zones = [span.zone for span in spans]
+    marked = _marked(cursor, spans, premises)  # before the days: what is made again between the two is then read live, which is right too
+    stored = _index(cursor, spans, zones)
+    cut = {key for span in spans for key in _cut_days(span)}
+    unsettled = set(zip(stored["zone"][stored["due"]].tolist(), stored["day"][stored["due"]].tolist(), strict=True))
+    live_keys = sorted(key for key in marked | cut | unsettled if _within(spans, zones, key))
+    made = make(cursor, [_piece(spans, zones, key) for key in live_keys], now=now)
+    if premises is not None:
+        made = with_flows(cursor, made, premises)
+    return _together(cursor, stored, set(live_keys), made, list(columns), part)
+
+
+def plain(connection: Any) -> Cursor:
+    """A cursor with binary results, beside Django's own, in its transaction."""
+    connection.ensure_connection()
+    return psycopg.Cursor(connection.connection)
+
+
+def _marked(cursor: Cursor, spans: list[Span], premises: Premises | None) -> set[Key]:
+    """Marked days of the spans' zones; where flows are wanted, also the days of visits that held a stay that changed."""
+    clocks = premises.clock if premises else {span.zone: span.clock for span in spans}
+    columns = {"zone": ("int8", "m.zone_id"), "hour": ("int4", "m.hour")}
+    source = "FROM (SELECT DISTINCT zone_id, hour FROM analytics_mark WHERE zone_id = ANY(%(zones)s)) m"
+    rows = binary.fetch(cursor, columns, source, {"zones": list(clocks)})
+    keys = keys_of_marks(clocks, rows["zone"], rows["hour"])
+    if premises is not None:
+        keys |= roots_touched(cursor, premises, keys)
+    wanted = {span.zone for span in spans}
+    return {key for key in keys if key[0] in wanted}
+
+
+def roots_touched(cursor: Cursor, premises: Premises, keys: set[Key]) -> set[Key]:
+    """Days of venues' roots whose visits can hold stays that start on these days in zones below: their flows change with those."""
+    below = {(premises.root[zone], day) for zone, day in keys if premises.root.get(zone, zone) != zone}
+    earlier: set[Key] = set()
+    if below:
+        cursor.execute(
+            """SELECT DISTINCT d.zone_id, d.day - date '1970-01-01' FROM unnest(%s::bigint[], %s::int[], %s::bigint[]) AS w(zone_id, day, begin)
+               JOIN analytics_zoneday d ON d.zone_id = w.zone_id AND d.day < date '1970-01-01' + w.day AND d.reach >= atrium_instant(w.begin)""",
+            [[zone for zone, _ in below], [day for _, day in below], [premises.clock[zone].begin(day) for zone, day in below]],
+        )
+        earlier = {(zone, day) for zone, day in cursor.fetchall()}
+    return below | earlier
+
+
+def keys_of_marks(clocks: dict[int, Clock], zone: Ints, hour: Ints) -> set[Key]:
+    """The zones' days that marked hours lie on. An hour of UTC can lie on two days of a clock."""
+    found: set[Key] = set()
+    for one in np.unique(zone).tolist():
+        hours = hour[zone == one] * HOUR_US
+        if one in clocks:
+            for edge in (hours, hours + HOUR_US - 1):
+                found |= {(one, day) for day in np.unique(clocks[one].days_of(edge)).tolist()}
+    return found
+
+
+def _index(cursor: Cursor, spans: list[Span], zones: list[int]) -> dict[str, Any]:
+    first = [_day(span, span.start) for span in spans]
+    last = [_day(span, span.end - 1) for span in spans]
+    return binary.fetch(
+        cursor,
+        _INDEX,
+        """FROM (SELECT d.* FROM unnest(%(zones)s::bigint[], %(first)s::date[], %(last)s::date[]) AS w(zone_id, first, last)
+                 JOIN analytics_zoneday d ON d.zone_id = w.zone_id AND d.day BETWEEN w.first AND w.last
+                 ORDER BY d.zone_id, d.day, d.open DESC) d""",
+        {"zones": zones, "first": first, "last": last},
+    )
+
+
+def _day(span: Span, us: int) -> str:
+    return "-infinity" if us <= ALWAYS else "infinity" if us >= EVER - 1 else str(np.datetime64(span.clock.day_of(us), "D"))
+
+
+def _cut_days(span: Span) -> list[Key]:
+    """The days of which the span has only a part."""
+    found = []
+    if span.start > ALWAYS and span.clock.begin(day := span.clock.day_of(span.start)) < span.start:
+        found.append((span.zone, day))
+    if span.end < EVER and span.clock.begin(day := span.clock.day_of(span.end)) < span.end:
+        found.append((span.zone, day))
+    return found
+
+
+def _within(spans: list[Span], zones: list[int], key: Key) -> bool:
+    span = spans[zones.index(key[0])]
+    return span.clock.begin(key[1] + 1) > span.start and span.clock.begin(key[1]) < span.end
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A zone's local day, or what a span leaves of it."""
+
+    zone: int
+    day: int
+    clock: Clock
+    start: int
+    end: int
+
+
+def _piece(spans: list[Span], zones: list[int], key: Key) -> Piece:
+    span = spans[zones.index(key[0])]
+    return Piece(*key, span.clock, max(span.start, span.clock.begin(key[1])), min(span.end, span.clock.begin(key[1] + 1)))
+
+
+def whole(zone: int, day: int, clock: Clock) -> Piece:
+    return Piece(zone, day, clock, clock.begin(day), clock.begin(day + 1))
+
+
+def make(cursor: Cursor, pieces: list[Piece], *, now: int) -> dict[tuple[int, int, bool], Day]:
+    """The pieces' facts, from their stays: by zone, day and part. What has no stay is left out."""
+    found = stays_of(cursor, pieces)
+    made: dict[tuple[int, int, bool], Day] = {}
+    for piece in pieces:
+        low, high = np.searchsorted(found.zone, [piece.zone, piece.zone + 1])
+        started = found.started[low:high]
+        begin, end = low + np.searchsorted(started, [piece.start, piece.end])
+        stays = found.take(np.arange(begin, end))
+        inside = piece.clock.is_open(stays.started)
+        for part in (True, False):
+            if (chosen := inside == part).any():
+                begins = piece.clock.hours_of(piece.day)
+                made[piece.zone, piece.day, part] = facts.build(stays.take(chosen), begin=piece.clock.begin(piece.day), hours=begins, now=now)
+    return made
+
+
+def stays_of(cursor: Cursor, pieces: list[Piece]) -> Stays:
+    """The stays that start in the pieces, by zone and start. Those of staff and residents are left out."""
+    zone, start, end = _joined(pieces)
+    source = f"""FROM (SELECT s.* FROM unnest(%(zone)s::bigint[], %(start)s::bigint[], %(end)s::bigint[]) AS w(zone_id, start, until)
+                 JOIN engagement_zone z ON z.id = w.zone_id
+                 JOIN analytics_stay s ON s.zone_id = z.id AND s.organisation_id = z.organisation_id AND s.started >= atrium_instant(w.start) AND s.started < atrium_instant(w.until)
+                 WHERE {COUNTED} ORDER BY s.zone_id, s.started) s"""
+    return Stays(**binary.fetch(cursor, _STAY, source, {"zone": zone, "start": start, "end": end}))
+
+
+def with_flows(cursor: Cursor, made: dict[tuple[int, int, bool], Day], premises: Premises) -> dict[tuple[int, int, bool], Day]:
+    """The same days; those of roots of venues with the flows of their visits."""
+    found = dict(made)
+    for (zone, day, part), facts_of_day in made.items():
+        if zone not in premises.inside or not facts_of_day.visits:
+            continue
+        clock = premises.clock[zone]
+        begin, end = clock.begin(day), clock.begin(day + 1)
+        visits = stays_of(cursor, [Piece(zone, day, clock, begin, end)])
+        visits = visits.take(visits.counted & (clock.is_open(visits.started) == part) & np.isin(visits.shopper, facts_of_day.dwell_shoppers))
+        inside = stays_of(cursor, [Piece(one, day, clock, begin, facts_of_day.reach + 1) for one in premises.inside[zone]])
+        inside = inside.take(inside.counted)
+        flows = facts.flows(visits, inside, premises.parents(inside.zone, inside.started))
+        found[zone, day, part] = replace(facts_of_day, flows=flows)
+    return found
+
+
+# Few people are left out, and the planner hashes them once.
+COUNTED: Final = "s.shopper_id NOT IN (SELECT shopper_id FROM analytics_regular WHERE state = 'confirmed')"
+
+
+def _joined(pieces: list[Piece]) -> tuple[list[int], list[int], list[int]]:
+    """Neighbouring days of a zone as one interval: a scan of the index for each."""
+    zone: list[int] = []
+    start: list[int] = []
+    end: list[int] = []
+    for piece in sorted(pieces, key=lambda piece: (piece.zone, piece.start)):
+        if zone and zone[-1] == piece.zone and end[-1] == piece.start:
+            end[-1] = piece.end
+        else:
+            zone.append(piece.zone)
+            start.append(piece.start)
+            end.append(piece.end)
+    return zone, start, end
+
+
+def _together(cursor: Cursor, stored: dict[str, Any], live: set[Key], made: dict[tuple[int, int, bool], Day], names: list[str], part: bool | None) -> Days:
+    pairs = zip(stored["zone"].tolist(), stored["day"].tolist(), strict=True)
+    kept = ~np.fromiter((pair in live for pair in pairs), np.bool_, len(stored["zone"])) if live else np.ones(len(stored["zone"]), np.bool_)
+    kept &= (stored["visits"] > 0) | (stored["pass_bys"] > 0) | (stored["restated_at"] > 0)
+    if part is not None:
+        kept &= stored["open"] == part
+        made = {key: day for key, day in made.items() if key[2] == part}
+    rows = {name: column[kept] for name, column in stored.items()}
+    days = _days(rows, made)
+    for name in names:
+        days.columns[name] = _column(cursor, days, name)
+    return days
+
+
+def _days(rows: dict[str, Any], made: dict[tuple[int, int, bool], Day]) -> Days:
+    """Stored and made entries in one order."""
+    keys, values = list(made), list(made.values())
+    old = len(rows["zone"])
+    fresh = {
+        "zone": [key[0] for key in keys],
+        "day": [key[1] for key in keys],
+        "open": [key[2] for key in keys],
+        "visits": [day.visits for day in values],
+        "pass_bys": [day.pass_bys for day in values],
+        "dwell_us": [day.dwell_us for day in values],
+        "restated_at": [0] * len(keys),
+        "digest": [0] * len(keys),
+    }
+    joined = {name: np.concatenate((rows[name], np.array(column, dtype=rows[name].dtype))) for name, column in fresh.items()}
+    order = np.lexsort((~joined["open"], joined["day"], joined["zone"]))
+    live = {place: values[source - old] for place, source in enumerate(order.tolist()) if source >= old} if keys else {}
+    sorted_rows: dict[str, Any] = {name: column[order] for name, column in joined.items()}
+    return Days(**sorted_rows, live=live)
+
+
+def _column(cursor: Cursor, days: Days, name: str) -> list[Any]:
+    keys = list(zip([name] * len(days), days.zone.tolist(), days.day.tolist(), days.open.tolist(), days.digest.tolist(), strict=True))
+    found = _cache.get(keys)
+    missing = [place for place, value in enumerate(found) if value is None and place not in days.live]
+    if missing:
+        for place, packed in zip(missing, _fetch(cursor, days, missing, name), strict=True):
+            found[place] = _UNPACK[name](packed)
+            _cache.put(keys[place], found[place], len(packed) + 200)
+    for place, day in days.live.items():
+        found[place] = getattr(day, name)
+    return found
+
+
+def _fetch(cursor: Cursor, days: Days, places: list[int], name: str) -> list[bytes]:
+    """One packed column of these entries, in their order."""
+    cursor.execute(
+        f"""SELECT d.{name} FROM unnest(%(zone)s::bigint[], %(day)s::int[], %(open)s::bool[]) WITH ORDINALITY AS w(zone_id, day, open, place)
+            JOIN analytics_zoneday d ON d.zone_id = w.zone_id AND d.day = date '1970-01-01' + w.day AND d.open = w.open ORDER BY w.place""",
+        {"zone": days.zone[places].tolist(), "day": days.day[places].tolist(), "open": days.open[places].tolist()},
+        binary=True,
+    )
+    return [row[0] for row in cursor.fetchall()]
+
+
+class _Cache:
+    """Unpacked columns by their content's digest, so that none is ever out of date. The least recently used go first."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._size, self._lock = most, 0, Lock()
+        self._known: OrderedDict[Any, tuple[Any, int]] = OrderedDict()
+
+    def get(self, keys: list[Any]) -> list[Any]:
+        with self._lock:
+            found = []
+            for key in keys:
+                known = self._known.get(key)
+                if known is not None:
+                    self._known.move_to_end(key)
+                found.append(None if known is None else known[0])
+            return found
+
+    def put(self, key: Any, value: Any, size: int) -> None:
+        with self._lock:
+            if key not in self._known:
+                self._size += size
+            self._known[key] = (value, size)
+            while self._size > self._most:
+                self._size -= self._known.popitem(last=False)[1][1]
+
+    def clear(self) -> None:
+        with self._lock:
+            self._known.clear()
+            self._size = 0
+
+
+_cache: Final = _Cache(CACHE_BYTES)
+forget: Final = _cache.clear

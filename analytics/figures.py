@@ -1,0 +1,232 @@
+"""Making zones' days again: the one writer of ZoneDay. A process of its own (manage.py figures); several would share the zones.
+
+    marks and due days  ->  a lock on each zone  ->  its stays  ->  facts  ->  the zone's day, whole
+
+The marks are read before the lock, and the stays after it: what a mark speaks of is committed with it, so it is read. A day that is not
+over, or has stays that may still grow, is noted as due and read from its stays until then (analytics.days).
+"""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import groupby
+from typing import Any, Final
+
+import numpy as np
+import psycopg
+
+from analytics import binary, days, facts, marks, premises
+from analytics.calendars import to_date, to_day, to_moment, to_us
+from analytics.days import Cursor, Key
+from analytics.facts import Day
+from analytics.premises import Premises
+from engagement import health
+from engagement.database import connect
+from engagement.faults import point
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+logger = logging.getLogger("atrium.figures")
+
+PROCESS: Final = "figures"
+MARKS: Final = 50_000  # looked at in one transaction
+ZONE_DAYS: Final = 300  # made in one transaction
+PIECES: Final = 50  # whose stays are in memory at once
+LOCK: Final = 0x4647  # class of the advisory locks on zones
+REST_S: Final = 0.5
+LEAST_SHARE: Final = 2.0  # rests at least so many times as long as it worked: it must not take the processor from the stream
+SESSION: Final = "-c jit=off -c plan_cache_mode=force_custom_plan -c statement_timeout=120s -c lock_timeout=10s"
+_COLUMNS: Final = (
+    "zone_id", "day", "open", "built_at", "restated_at", "reach", "digest", "visits", "visitors", "pass_bys", "dwell_us", *facts.COLUMNS,
+)  # fmt: skip
+_INSERT: Final = f"INSERT INTO analytics_zoneday ({', '.join(_COLUMNS)}) VALUES ({', '.join(['%s'] * len(_COLUMNS))})"
+
+
+@dataclass(slots=True)
+class Known:
+    """What is stored of a zone's day."""
+
+    due: bool = False
+    sealed: bool = False  # it was made once, after it was over
+    restated_at: datetime | None = None
+    digest: dict[bool, int] = field(default_factory=dict)  # by part
+
+
+def step(connection: Connection, *, now: datetime | None = None) -> int:
+    """Make again what is marked and what is due; returns the number of zones' days made or noted. All of it is committed, or nothing."""
+    moment = to_us(now) if now else time.time_ns() // 1000
+    with connection.transaction(), connection.cursor() as cursor:
+        taken = binary.fetch(
+            cursor,
+            {"id": ("int8", "m.id"), "zone": ("int8", "m.zone_id"), "hour": ("int4", "m.hour")},
+            "FROM (SELECT * FROM analytics_mark ORDER BY id LIMIT %(most)s) m",
+            {"most": MARKS},
+        )
+        due = cursor.execute("SELECT DISTINCT zone_id, day FROM analytics_zoneday WHERE due_at <= %s LIMIT %s", [to_moment(moment), ZONE_DAYS]).fetchall()
+        if not len(taken["id"]) and not due:
+            return 0
+        ground = premises.around(cursor, sorted({*taken["zone"].tolist(), *(zone for zone, _ in due)}))
+        wanted = days.keys_of_marks(ground.clock, taken["zone"], taken["hour"]) | {(zone, to_day(day)) for zone, day in due if zone in ground.clock}
+        zones, keys = _share(cursor, ground, wanted)
+        point("figures.locked")
+        rebuild(cursor, ground, sorted(keys), now=moment)
+        # Marks of zones that are gone have nothing to say any more.
+        done = np.isin(taken["zone"], sorted(zones)) | ~np.isin(taken["zone"], sorted(ground.clock))
+        cursor.execute("DELETE FROM analytics_mark WHERE id = ANY(%s)", [taken["id"][done].tolist()])
+        point("figures.before_commit")
+    return len(keys)
+
+
+def _share(cursor: Cursor, ground: Premises, wanted: set[Key]) -> tuple[set[int], set[Key]]:
+    """As many zones, with all their wanted days, as one transaction makes, of those that nobody else works on; and the days."""
+    zones: set[int] = set()
+    keys: set[Key] = set()
+    for zone, found in groupby(sorted(wanted), key=lambda key: key[0]):
+        if len(keys) >= ZONE_DAYS:
+            break
+        whole = set(found)
+        whole |= days.roots_touched(cursor, ground, whole)
+        if _lock(cursor, sorted({one for one, _ in whole})):
+            zones.add(zone)
+            keys |= whole
+    return zones, keys
+
+
+def _lock(cursor: Cursor, zones: list[int]) -> bool:
+    """Tried, never waited for; held until the commit. Without it, of two who read at different times the earlier could write last."""
+    row = cursor.execute("SELECT bool_and(pg_try_advisory_xact_lock(%s, (zone %% 2147483647)::int)) FROM unnest(%s::bigint[]) AS w(zone)", [LOCK, zones])
+    return bool(row.fetchone()[0])  # type: ignore[index]  # an aggregate is always a row
+
+
+def rebuild(cursor: Cursor, ground: Premises, keys: Sequence[Key], *, now: int) -> None:
+    """Make these zones' days again, or note when they are due. The caller holds the zones' locks, or is the only one."""
+    known = _known(cursor, keys)
+    running = [key for key in keys if ground.clock[key[0]].begin(key[1] + 1) > now]
+    _note(cursor, [(*key, ground.clock[key[0]].begin(key[1] + 1)) for key in running if key not in known or not known[key].due], now)
+    over = [key for key in keys if ground.clock[key[0]].begin(key[1] + 1) <= now]
+    for first in range(0, len(over), PIECES):
+        slice_ = over[first : first + PIECES]
+        made = days.with_flows(cursor, days.make(cursor, [days.whole(*key, ground.clock[key[0]]) for key in slice_], now=now), ground)
+        settles = {key: max((day.settles_at for part in (True, False) if (day := made.get((*key, part)))), default=0) for key in slice_}
+        _note(cursor, [(*key, settles[key]) for key in slice_ if settles[key] > now], now)
+        _write(cursor, [key for key in slice_ if settles[key] <= now], made, known, now)
+
+
+def _known(cursor: Cursor, keys: Sequence[Key]) -> dict[Key, Known]:
+    rows = cursor.execute(
+        """SELECT d.zone_id, d.day - date '1970-01-01', d.open, d.due_at IS NOT NULL, d.built_at, d.restated_at, d.digest
+           FROM unnest(%s::bigint[], %s::int[]) AS w(zone_id, day) JOIN analytics_zoneday d ON d.zone_id = w.zone_id AND d.day = date '1970-01-01' + w.day""",
+        [[zone for zone, _ in keys], [day for _, day in keys]],
+    ).fetchall()
+    known: dict[Key, Known] = {}
+    for zone, day, part, due, built_at, restated_at, digest in rows:
+        one = known.setdefault((zone, day), Known())
+        one.digest[part] = digest
+        if part:
+            one.due, one.restated_at, one.sealed = due, restated_at, built_at is not None
+    return known
+
+
+def _note(cursor: Cursor, due: list[tuple[int, int, int]], now: int) -> None:
+    """Zones' days that their stays tell until an instant. What was made of them is kept, to be compared with what comes."""
+    if due:
+        cursor.execute(
+            """INSERT INTO analytics_zoneday (zone_id, day, open, due_at)
+               SELECT w.zone_id, date '1970-01-01' + w.day, true, atrium_instant(w.due)
+               FROM unnest(%s::bigint[], %s::int[], %s::bigint[]) AS w(zone_id, day, due)
+               ON CONFLICT (zone_id, day, open) DO UPDATE SET due_at = excluded.due_at""",
+            list(map(list, zip(*due, strict=True))),
+        )
+
+
+def _write(cursor: Cursor, keys: list[Key], made: dict[tuple[int, int, bool], Day], known: dict[Key, Known], now: int) -> None:
+    """Replace the stored days by these."""
+    if not keys:
+        return
+    cursor.execute(
+        """DELETE FROM analytics_zoneday d USING unnest(%s::bigint[], %s::int[]) AS w(zone_id, day)
+           WHERE d.zone_id = w.zone_id AND d.day = date '1970-01-01' + w.day""",
+        [[zone for zone, _ in keys], [day for _, day in keys]],
+    )
+    rows = []
+    for key in keys:
+        parts = {part: made.get((*key, part)) for part in (True, False)}
+        packed = {part: day.columns() if day else _NOTHING for part, day in parts.items()}
+        digests = {part: facts.digest(packed[part]) if parts[part] else 0 for part in (True, False)}
+        before = known.get(key, Known())
+        restated_at = before.restated_at
+        if before.sealed and {True: 0, False: 0, **before.digest} != digests:
+            restated_at = to_moment(now)
+        if not any(parts.values()) and restated_at is None:
+            continue
+        for part, day in parts.items():
+            if day or part:
+                rows.append(_row(key, part, day, packed[part], digests[part], restated_at, now))
+    if rows:
+        cursor.executemany(_INSERT, rows)
+
+
+_NOTHING: Final = dict.fromkeys(facts.COLUMNS, b"")
+
+
+def _row(key: Key, part: bool, day: Day | None, packed: dict[str, bytes], digest: int, restated_at: datetime | None, now: int) -> list[Any]:
+    reach = to_moment(day.reach) if day and day.visits else None
+    counts = [day.visits, day.visitors, day.pass_bys, day.dwell_us] if day else [0, 0, 0, 0]
+    return [key[0], to_date(key[1]), part, to_moment(now), restated_at, reach, digest, *counts, *packed.values()]
+
+
+def recalendar(connection: Connection) -> int:
+    """Make all days of the venues again whose clock or opening hours are no longer those of their days. Returns how many venues."""
+    with connection.transaction(), connection.cursor() as cursor:
+        changed = cursor.execute(
+            """SELECT v.id, c.venue_id IS NOT NULL FROM engagement_venue v LEFT JOIN analytics_calendar c ON c.venue_id = v.id
+               WHERE (c.time_zone, c.opening_hours) IS DISTINCT FROM (v.time_zone, v.opening_hours) ORDER BY v.id FOR UPDATE OF v SKIP LOCKED"""
+        ).fetchall()
+        for venue, was_known in changed:
+            cursor.execute(
+                """INSERT INTO analytics_calendar (venue_id, time_zone, opening_hours) SELECT id, time_zone, opening_hours FROM engagement_venue WHERE id = %s
+                   ON CONFLICT (venue_id) DO UPDATE SET time_zone = excluded.time_zone, opening_hours = excluded.opening_hours""",
+                [venue],
+            )
+            if was_known:
+                marks.leave_for_venue(connection, venue)
+    return len(changed)
+
+
+def session() -> Connection:
+    return connect(application_name="atrium-figures", options=SESSION)
+
+
+def catch_up(connection: Connection, *, now: datetime | None = None) -> int:
+    """Work until nothing is marked and nothing is due."""
+    recalendar(connection)
+    made = 0
+    while done := step(connection, now=now):
+        made += done
+    return made
+
+
+def run(*, stopping: Callable[[], bool]) -> None:
+    """Until stopped. Loses its connection, or fails at something: says so, waits, and goes on."""
+    pause = REST_S
+    while not stopping():
+        try:
+            with session() as connection:
+                while not stopping():
+                    began = time.monotonic()
+                    health.beat(connection, PROCESS)
+                    recalendar(connection)
+                    made = step(connection)
+                    pause = REST_S
+                    _rest(0.0 if made >= ZONE_DAYS else max(REST_S, LEAST_SHARE * (time.monotonic() - began)), stopping)
+        except Exception as error:
+            logger.warning("Making figures failed, and is tried again: %s", type(error).__name__)
+            _rest(pause, stopping)
+            pause = min(pause * 2, 30.0)
+
+
+def _rest(seconds: float, stopping: Callable[[], bool]) -> None:
+    until = time.monotonic() + seconds
+    while not stopping() and (left := until - time.monotonic()) > 0:
+        time.sleep(min(0.1, left))

@@ -1,0 +1,171 @@
+"""What a report reads: of which places, over which range, at which instant, in one snapshot of the database.
+
+A report is a function of a Reading, a Subject and a Question, and gives rows and a total that JSON can say. It asks the reading for days
+(analytics.days), which are exact at that instant. Time zones: every zone's days are those of its own venue's clock.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from typing import Any, Final, Literal
+
+import numpy as np
+from django.conf import settings
+from django.db import connections, transaction
+from pyroaring import BitMap
+
+from analytics import days
+from analytics.calendars import Clock, to_moment, to_us
+from analytics.days import ALWAYS, Cursor, Days, Span
+from analytics.periods import Grain, midnight, split
+from analytics.premises import Premises, around
+from analytics.stays import Ints
+from engagement.models import Organisation
+
+DEFINITIONS: Final = 1  # version of the definitions that made every figure here
+Hours = Literal["all", "open", "closed"]
+PARTS: Final[dict[Hours, bool | None]] = {"all": None, "open": True, "closed": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What figures are of: one zone (a venue is its root zone), or all zones of a brand. `zones` are primary keys, at least one."""
+
+    kind: Literal["zone", "brand"]
+    key: str
+    name: str
+    zones: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """From `start` up to `end`: dates (local ones, of each venue's own clock) or instants."""
+
+    start: date | datetime
+    end: date | datetime
+
+    def us(self, clock: Clock) -> tuple[int, int]:
+        return _us(self.start, clock), _us(self.end, clock)
+
+
+def _us(edge: date | datetime, clock: Clock) -> int:
+    return to_us(edge.astimezone(UTC)) if isinstance(edge, datetime) else to_us(midnight(edge, clock.zone))
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    range: Range
+    grain: Grain = "day"
+    hours: Hours = "all"  # stays that start while the venue is open, or closed
+
+    @property
+    def part(self) -> bool | None:
+        return PARTS[self.hours]
+
+
+@dataclass(slots=True)
+class Reading:
+    """One snapshot. `now` is microseconds since 1970: what is open, and how far open stays reach."""
+
+    organisation: Organisation
+    cursor: Cursor
+    now: int
+    premises: Premises
+    restated_at: int = 0  # the latest restatement of the days read so far; 0: none of them was restated
+    _known: dict[Any, Days] = field(default_factory=dict)
+
+    def clock(self, zone: int) -> Clock:
+        return self.premises.clock[zone]
+
+    def days(self, zones: Iterable[int], question: Question, columns: Sequence[str], *, flows: bool = False) -> Days:
+        """The days in the question's range. Ask once for all zones of a report, then `.of` each subject."""
+        spans = [Span(zone, self.clock(zone), *question.range.us(self.clock(zone))) for zone in sorted(set(zones))]
+        found = self._read(tuple(spans), tuple(columns), question.part, flows)
+        self.restated_at = max(self.restated_at, int(found.restated_at.max(initial=0)))
+        return found
+
+    def before(self, zones: Iterable[int], question: Question, columns: Sequence[str] = ("members",)) -> Days:
+        """The days before the question's range, from the beginning."""
+        spans = [Span(zone, self.clock(zone), ALWAYS, question.range.us(self.clock(zone))[0]) for zone in sorted(set(zones))]
+        return self._read(tuple(spans), tuple(columns), question.part, False)
+
+    def _read(self, spans: tuple[Span, ...], columns: tuple[str, ...], part: bool | None, flows: bool) -> Days:
+        key = (spans, columns, part, flows)
+        if key not in self._known:
+            spans = tuple(span for span in spans if span.start < span.end)
+            self._known[key] = days.read(self.cursor, spans, columns, now=self.now, part=part, premises=self.premises if flows else None)
+        return self._known[key]
+
+
+@contextmanager
+def reading(organisation: Organisation, subjects: Iterable[Subject], *, now: datetime | None = None) -> Iterator[Reading]:
+    """A snapshot for reports of these subjects: what is written meanwhile is not seen, in any part."""
+    connection = connections[settings.REPORTS_DATABASE]
+    nested = connection.in_atomic_block
+    with transaction.atomic(using=settings.REPORTS_DATABASE):
+        cursor = days.plain(connection)
+        if not nested:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        zones = sorted({zone for subject in subjects for zone in subject.zones})
+        yield Reading(organisation, cursor, to_us(now or datetime.now(UTC)), around(cursor, zones))
+
+
+@dataclass(frozen=True, slots=True)
+class Periods:
+    """The periods of a range on all clocks of a subject: labels in order, and which label each local day, or hour, falls under."""
+
+    labels: list[str]
+    starts: dict[Clock, Ints]  # of each clock's periods: the first instant
+    places: dict[Clock, Ints]  # and the place of its label
+
+    def of_days(self, clock: Clock, day: Ints) -> Ints:
+        """The place of each local day's label. Of a day that the range cuts, too."""
+        known, inverse = np.unique(day, return_inverse=True)
+        ends = np.array([clock.begin(one + 1) - 1 for one in known.tolist()], dtype=np.int64)
+        return self.of_instants(clock, ends)[inverse]
+
+    def of_instants(self, clock: Clock, us: Ints) -> Ints:
+        """Of what lies just before a range that begins within an hour: the first one's."""
+        return self.places[clock][np.maximum(np.searchsorted(self.starts[clock], us, side="right") - 1, 0)]
+
+
+def periods(clocks: Iterable[Clock], question: Question) -> Periods:
+    """Raises periods.TooManyPeriods."""
+    starts: dict[Clock, Ints] = {}
+    labels: dict[Clock, list[str]] = {}
+    first: dict[str, int] = {}
+    for clock in clocks:
+        if clock not in starts:
+            start, end = question.range.us(clock)
+            cut = split(to_moment(start), to_moment(end), question.grain, clock.zone)
+            starts[clock] = np.array([to_us(period.start) for period in cut], dtype=np.int64)
+            labels[clock] = [period.label for period in cut]
+            for period in cut:
+                first[period.label] = min(to_us(period.start), first.get(period.label, to_us(period.start)))
+    ordered = sorted(first, key=lambda label: (first[label], label))
+    place = {label: number for number, label in enumerate(ordered)}
+    return Periods(ordered, starts, {clock: np.array([place[label] for label in listed], dtype=np.int64) for clock, listed in labels.items()})
+
+
+def seconds(us: float | None) -> float | None:
+    """Microseconds as seconds: to the microsecond, and without a fraction where there is none."""
+    if us is None:
+        return None
+    value = us / 1_000_000
+    return int(value) if value == int(value) else round(value, 6)
+
+
+def quantile(values: Ints, share: float) -> float | None:
+    """Interpolated between the two neighbours (SQL's percentile_cont). `values` need no order; None where there are none."""
+    if not len(values):
+        return None
+    at = share * (len(values) - 1)
+    low = int(at)
+    high = min(low + 1, len(values) - 1)
+    part = np.partition(values, (low, high))
+    return float(part[low]) + (at - low) * float(part[high] - part[low])
+
+
+def union(sets: Sequence[BitMap]) -> BitMap:
+    return BitMap.union(*sets) if len(sets) > 1 else BitMap(sets[0]) if sets else BitMap()

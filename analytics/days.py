@@ -230,7 +230,8 @@ def stays_of(cursor: Cursor, pieces: list[Piece]) -> Stays:
     zone, start, end = _joined(pieces)
     source = f"""FROM (SELECT s.* FROM unnest(%(zone)s::bigint[], %(start)s::bigint[], %(end)s::bigint[]) AS w(zone_id, start, until)
                  JOIN engagement_zone z ON z.id = w.zone_id
-                 JOIN analytics_stay s ON s.zone_id = z.id AND s.organisation_id = z.organisation_id AND s.started >= atrium_instant(w.start) AND s.started < atrium_instant(w.until)
+                 JOIN analytics_stay s ON s.zone_id = z.id AND s.organisation_id = z.organisation_id
+                  AND s.started >= atrium_instant(w.start) AND s.started < atrium_instant(w.until)
                  WHERE {COUNTED} ORDER BY s.zone_id, s.started) s"""
     return Stays(**binary.fetch(cursor, _STAY, source, {"zone": zone, "start": start, "end": end}))
 

@@ -173,7 +173,7 @@ _NOTHING: Final = dict.fromkeys(facts.COLUMNS, b"")
 def _row(key: Key, part: bool, day: Day | None, packed: dict[str, bytes], digest: int, restated_at: datetime | None, now: int) -> list[Any]:
     reach = to_moment(day.reach) if day and day.visits else None
     counts = [day.visits, day.visitors, day.pass_bys, day.dwell_us] if day else [0, 0, 0, 0]
-    return [key[0], to_date(key[1]), part, to_moment(now), restated_at, reach, digest, *counts, *packed.values()]
+    return [key[0], to_date(key[1]), part, to_moment(now), restated_at, reach, digest, *counts, *(packed[name] for name in facts.COLUMNS)]
 
 
 def recalendar(connection: Connection) -> int:

@@ -103,7 +103,7 @@ def reading(organisation: Organisation, subjects: Iterable[Subject], *, now: dat
     """A snapshot for reports of these subjects: what is written meanwhile is not seen, in any part."""
     connection = connections[settings.REPORTS_DATABASE]
     nested = connection.in_atomic_block
-    with transaction.atomic(using=settings.REPORTS_DATABASE):
+    with transaction.atomic(using=settings.REPORTS_DATABASE, savepoint=False):
         cursor = days.plain(connection)
         if not nested:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")

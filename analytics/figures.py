@@ -7,6 +7,7 @@ over, or has stays that may still grow, is noted as due and read from its stays 
 """
 
 import logging
+import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -35,6 +36,7 @@ ZONE_DAYS: Final = 300  # made in one transaction
 PIECES: Final = 50  # whose stays are in memory at once
 LOCK: Final = 0x4647  # class of the advisory locks on zones
 REST_S: Final = 0.5
+CAREFUL: Final = 100  # steps of one zone each after a failure
 LEAST_SHARE: Final = 2.0  # rests at least so many times as long as it worked: it must not take the processor from the stream
 SESSION: Final = "-c jit=off -c plan_cache_mode=force_custom_plan -c statement_timeout=120s -c lock_timeout=10s"
 _COLUMNS: Final = (
@@ -53,8 +55,11 @@ class Known:
     digest: dict[bool, int] = field(default_factory=dict)  # by part
 
 
-def step(connection: Connection, *, now: datetime | None = None) -> int:
-    """Make again what is marked and what is due; returns the number of zones' days made or noted. All of it is committed, or nothing."""
+def step(connection: Connection, *, now: datetime | None = None, careful: bool = False) -> int:
+    """Make again what is marked and what is due; returns the number of zones' days made or noted. All of it is committed, or nothing.
+
+    `careful`: one zone alone, whichever. What fails then keeps no other zone from being made.
+    """
     moment = to_us(now) if now else time.time_ns() // 1000
     with connection.transaction(), connection.cursor() as cursor:
         taken = binary.fetch(
@@ -68,7 +73,7 @@ def step(connection: Connection, *, now: datetime | None = None) -> int:
             return 0
         ground = premises.around(cursor, sorted({*taken["zone"].tolist(), *(zone for zone, _ in due)}))
         wanted = days.keys_of_marks(ground.clock, taken["zone"], taken["hour"]) | {(zone, to_day(day)) for zone, day in due if zone in ground.clock}
-        zones, keys = _share(cursor, ground, wanted)
+        zones, keys = _share(cursor, ground, wanted, careful=careful)
         point("figures.locked")
         rebuild(cursor, ground, sorted(keys), now=moment)
         # Marks of zones that are gone have nothing to say any more.
@@ -78,14 +83,16 @@ def step(connection: Connection, *, now: datetime | None = None) -> int:
     return len(keys)
 
 
-def _share(cursor: Cursor, ground: Premises, wanted: set[Key]) -> tuple[set[int], set[Key]]:
+def _share(cursor: Cursor, ground: Premises, wanted: set[Key], *, careful: bool) -> tuple[set[int], set[Key]]:
     """As many zones, with all their wanted days, as one transaction makes, of those that nobody else works on; and the days."""
     zones: set[int] = set()
     keys: set[Key] = set()
-    for zone, found in groupby(sorted(wanted), key=lambda key: key[0]):
+    by_zone = [(zone, set(found)) for zone, found in groupby(sorted(wanted), key=lambda key: key[0])]
+    if careful:
+        by_zone = random.sample(by_zone, 1)
+    for zone, whole in by_zone:
         if len(keys) >= ZONE_DAYS:
             break
-        whole = set(found)
         whole |= days.roots_touched(cursor, ground, whole)
         if _lock(cursor, sorted({one for one, _ in whole})):
             zones.add(zone)
@@ -208,8 +215,8 @@ def catch_up(connection: Connection, *, now: datetime | None = None) -> int:
 
 
 def run(*, stopping: Callable[[], bool]) -> None:
-    """Until stopped. Loses its connection, or fails at something: says so, waits, and goes on."""
-    pause = REST_S
+    """Until stopped. Loses its connection, or fails at something: says so, waits, and goes on, for a while with one zone at a time."""
+    pause, careful = REST_S, 0
     while not stopping():
         try:
             with session() as connection:
@@ -217,13 +224,13 @@ def run(*, stopping: Callable[[], bool]) -> None:
                     began = time.monotonic()
                     health.beat(connection, PROCESS)
                     recalendar(connection)
-                    made = step(connection)
-                    pause = REST_S
+                    made = step(connection, careful=careful > 0)
+                    pause, careful = REST_S, max(0, careful - 1)
                     _rest(0.0 if made >= ZONE_DAYS else max(REST_S, LEAST_SHARE * (time.monotonic() - began)), stopping)
         except Exception as error:
             logger.warning("Making figures failed, and is tried again: %s", type(error).__name__)
             _rest(pause, stopping)
-            pause = min(pause * 2, 30.0)
+            pause, careful = min(pause * 2, 30.0), CAREFUL
 
 
 def _rest(seconds: float, stopping: Callable[[], bool]) -> None:

@@ -1,5 +1,6 @@
 """Marks: which zones' days are to be made again. Whoever changes stays leaves them in the same transaction."""
 
+from datetime import datetime
 from typing import Any, Final
 
 import numpy as np
@@ -42,4 +43,14 @@ def leave_for_venue(connection: Connection, venue: int) -> None:
            UNION SELECT d.zone_id, (d.day - date '1970-01-01') * 24 + 12
            FROM engagement_zone z JOIN analytics_zoneday d ON d.zone_id = z.id WHERE z.venue_id = %(venue)s""",
         {"venue": venue},
+    )
+
+
+def leave_for_roots(connection: Connection, organisation: int, since: datetime | None) -> None:
+    """Mark the made days of the organisation's venues from an instant on (None: all): what lies above what may have changed, and so the flows."""
+    connection.execute(
+        """INSERT INTO analytics_mark (zone_id, hour)
+           SELECT d.zone_id, (d.day - date '1970-01-01') * 24 + 12 FROM engagement_zone z JOIN analytics_zoneday d ON d.zone_id = z.id
+           WHERE z.organisation_id = %s AND z.kind = 'venue' AND d.open AND d.day >= coalesce((%s::timestamptz - interval '36 hours')::date, '-infinity')""",
+        [organisation, since],
     )

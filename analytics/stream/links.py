@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import psycopg
 
+from analytics import marks
 from analytics.places import Places
 from analytics.stream import apply, claim, presence
 from analytics.stream.atlas import Atlas
@@ -129,6 +130,7 @@ def recut(connection: Connection, atlas: Atlas) -> int:
             [organisation, cursor, since, SLICE],
         ).fetchall()
         if not rows:
+            marks.leave_for_roots(connection, organisation, since)
             connection.execute("UPDATE analytics_recut SET finished_at = now() WHERE id = %s", [recut_id])
             return 0
         claim.wait_for(connection, sorted({shard for _, shard in rows}))

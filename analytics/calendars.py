@@ -21,7 +21,7 @@ _EPOCH_DAY: Final = date(1970, 1, 1).toordinal()
 _MICROSECOND: Final = timedelta(microseconds=1)
 _DAY: Final = 86_400_000_000
 _HOUR: Final = 3_600_000_000
-EARLIEST_DAY, LATEST_DAY = date(2, 1, 1).toordinal() - _EPOCH_DAY, date(9998, 1, 1).toordinal() - _EPOCH_DAY
+_YEAR_TWO: Final = -62_103_000_000_000_000
 
 
 def to_us(moment: datetime) -> int:
@@ -64,7 +64,8 @@ class Clock:
         return np.array([_begin(self.time_zone, day) for day in range(first, last + 2)], dtype=np.int64)
 
     def day_of(self, us: int) -> int:
-        return to_day(to_moment(us).astimezone(self.zone).date())
+        """The local day of an instant. Of the year 1, in which there are clocks without a day, all of it is the last day."""
+        return to_day(to_moment(max(us, _YEAR_TWO)).astimezone(self.zone).date())
 
     def days_of(self, us: Ints) -> Ints:
         """The local day of each instant."""

@@ -88,7 +88,7 @@ def _share(cursor: Cursor, ground: Premises, wanted: set[Key], *, careful: bool)
     zones: set[int] = set()
     keys: set[Key] = set()
     by_zone = [(zone, set(found)) for zone, found in groupby(sorted(wanted), key=lambda key: key[0])]
-    if careful:
+    if careful and by_zone:
         by_zone = random.sample(by_zone, 1)
     for zone, whole in by_zone:
         if len(keys) >= ZONE_DAYS:

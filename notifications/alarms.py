@@ -11,7 +11,7 @@ from django.db.models import Max
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from analytics.models import Recount
+from analytics.models import Recount, ZoneDay
 from engagement import display, health, partitions
 from engagement.models import Heartbeat, Inbox, SetAside
 
@@ -67,6 +67,12 @@ def differences_of_last_recount(now: datetime) -> float:
     return Recount.objects.order_by("-pk").values_list("differences", flat=True).first() or 0
 
 
+def figures_lag(now: datetime) -> float:
+    """Seconds since the first of the days that are due should have been made. Readers make it from its stays meanwhile, so figures stay right."""
+    first = ZoneDay.objects.filter(due_at__lte=now).order_by("due_at").values_list("due_at", flat=True).first()
+    return (now - first).total_seconds() if first else 0.0
+
+
 def _count(value: float) -> str:
     return gettext("%(number)s or more") % {"number": display.number(COUNTED_UP_TO)} if value == COUNTED_UP_TO else display.number(value, 0)
 
@@ -114,6 +120,18 @@ ALARMS: Final = (
         show=_count,
         sentence=_("Requests set aside because they cannot be processed: %(value)s. Their events are kept, but are in no stay."),
         remedy=_("Open Set aside in the web admin as an owner of the organisation, read the error, and send them on when its cause is mended."),
+    ),
+    Declaration(
+        name="figures-behind",
+        title=_("Figures are not made"),
+        reads=_("How long the first day that is due has waited to be made into figures."),
+        read=figures_lag,
+        above=300,
+        lasting=timedelta(minutes=1),
+        severity=Severity.WARNING,
+        show=_span,
+        sentence=_("A day that is over has waited for %(value)s to be made into figures. Reports are right, but take longer."),
+        remedy=_("Look whether the figures process runs and what its log says last, and start it again. It goes on where it ended."),
     ),
     Declaration(
         name="recount-differs",

@@ -6,7 +6,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from analytics import recount
+from analytics import figures, recount
 from analytics.models import Stay
 from engagement import health, partitions, set_aside
 from engagement.models import Heartbeat, Inbox, Organisation, SetAside, Zone
@@ -98,6 +98,21 @@ def test_a_recount_with_a_difference_fires_until_one_finds_none(
     assert not recount.recount().differences
     scheduler.run(minutes=3)
     assert told() == fired_then_resolved("recount-differs")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_day_that_nobody_makes_fires_until_it_is_made(slack: FakeSlack, scheduler: Scheduler, acme: Organisation, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ops, "ALARMS", (DECLARED["figures-behind"],))
+    brew, noon = Zone.objects.get(organisation=acme, key="north-brew"), datetime(2026, 11, 20, 10, tzinfo=UTC)
+    stay(shopper(acme, "crm-1"), brew, noon, 400)
+    with figures.session() as session:
+        figures.catch_up(session, now=noon + timedelta(hours=1))  # the day is not over: it is noted as due at midnight, and then nobody comes
+        scheduler.now = noon + timedelta(days=2)
+        scheduler.run(minutes=2)
+        assert slack.titles == ["🟠 Figures are not made"]
+        figures.catch_up(session, now=scheduler.now)
+    scheduler.run(minutes=3)
+    assert told() == fired_then_resolved("figures-behind")
 
 
 @pytest.mark.parametrize("declaration", ALARMS, ids=lambda declaration: declaration.name)

@@ -59,8 +59,20 @@ class MayLook(BasePermission):
         return isinstance(request.auth, tenancy.Principal) and request.auth.may(tenancy.Action.LOOK)
 
 
-def organisation_of(request: Request) -> Organisation:
-    """Whose data this request may see."""
+class MayReadFigures(BasePermission):
+    """Somebody who may read figures: of what, tenancy.zones_of and tenancy.brands_of say. For reports, in place of MayLook."""
+
+    def has_permission(self, request: Request, view: object) -> bool:
+        return isinstance(request.auth, tenancy.Principal) and request.auth.may(tenancy.Action.READ_FIGURES)
+
+
+def principal_of(request: Request) -> tenancy.Principal:
+    """Who asks. Raises NotAuthenticated."""
     if not isinstance(request.auth, tenancy.Principal):
         raise exceptions.NotAuthenticated
-    return request.auth.organisation
+    return request.auth
+
+
+def organisation_of(request: Request) -> Organisation:
+    """Whose data this request may see."""
+    return principal_of(request).organisation

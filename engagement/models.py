@@ -6,6 +6,7 @@ without the ORM; they are read-only everywhere else.
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
@@ -38,6 +39,10 @@ class Membership(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user} ({self.role})"
+
+    def clean(self) -> None:
+        if self.brand is not None and self.brand.organisation_id != self.organisation_id:
+            raise ValidationError({"brand": _("This brand belongs to another organisation.")})
 
 
 class Brand(models.Model):

@@ -8,7 +8,10 @@ from django.utils.translation import gettext_lazy as _
 
 from engagement import display, site, tenancy
 from engagement.models import Organisation, SetAside
+from engagement.tenancy import Action
 
+# What everybody who reads figures sees, a brand's member nothing else.
+FIGURES: Final[tuple[tuple[Any, str, str], ...]] = ()
 PEOPLE: Final = (
     (_("Shoppers"), "group", "admin:engagement_shopper_changelist"),
     (_("Devices"), "smartphone", "admin:engagement_device_changelist"),
@@ -42,15 +45,19 @@ def groups(request: HttpRequest) -> list[dict[str, Any]]:
     found = site.found_seat(request)
     if found is None:
         return [operation] if request.user.is_superuser else []
-    listed: list[dict[str, Any]] = [
-        {"items": [_item(request, _("Live"), "sensors", "live")]},
-        {"title": _("People"), "separator": True, "items": _items(request, PEOPLE)},
-        {"title": _("Places"), "separator": True, "items": _items(request, PLACES)},
-        {"title": _("Intake"), "separator": True, "items": [*_items(request, INTAKE), _set_aside(request, found.organisation)]},
-    ]
+    listed: list[dict[str, Any]] = _of_the_organisation(request, found.organisation) if found.may(Action.LOOK) else [{"items": _items(request, FIGURES)}]
     if tenancy.organisations_of(request.user).count() > 1:
         listed.append({"separator": True, "items": _items(request, SWITCH)})
     return [*listed, operation] if request.user.is_superuser else listed
+
+
+def _of_the_organisation(request: HttpRequest, organisation: Organisation) -> list[dict[str, Any]]:
+    return [
+        {"items": [*_items(request, FIGURES), _item(request, _("Live"), "sensors", "live")]},
+        {"title": _("People"), "separator": True, "items": _items(request, PEOPLE)},
+        {"title": _("Places"), "separator": True, "items": _items(request, PLACES)},
+        {"title": _("Intake"), "separator": True, "items": [*_items(request, INTAKE), _set_aside(request, organisation)]},
+    ]
 
 
 def _items(request: HttpRequest, entries: tuple[tuple[Any, str, str], ...]) -> list[dict[str, Any]]:

@@ -41,10 +41,10 @@ def found_seat(request: HttpRequest) -> Principal | None:
     return request._seat  # type: ignore[attr-defined, no-any-return]
 
 
-def seat(request: HttpRequest) -> Principal:
-    """The same, for pages that only members reach."""
+def seat(request: HttpRequest, action: Action = Action.LOOK) -> Principal:
+    """The same, for pages that take a right. Raises PermissionDenied where the reader has it not."""
     found = found_seat(request)
-    if found is None:
+    if found is None or not found.may(action):
         raise PermissionDenied
     return found
 
@@ -94,6 +94,7 @@ class AtriumSite(UnfoldAdminSite):  # type: ignore[misc]
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         if found_seat(request):
+            seat(request)
             return redirect("live")
         messages.info(request, _("You belong to no organisation yet. Open one here and add yourself as a member to see its live page."))
         return redirect("admin:engagement_organisation_changelist")

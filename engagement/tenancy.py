@@ -1,6 +1,7 @@
 """Who is asking, for which organisation, and what they may do.
 
-Everybody sees through a membership or a key, and only the organisation that it names. Being a superuser opens no
+Everybody sees through a membership or a key, and only the organisation that it names. A membership may be of one brand of the
+organisation: then it opens the figures of that brand's stores, and nothing else. Being a superuser opens no
 tenant: it is a right over the installation (users, memberships), and somebody who runs a server for a mall has no
 reason to read its shoppers. Who needs to look gives themselves a membership, which the mall's owners can see.
 """
@@ -16,7 +17,7 @@ from django.db import models
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from engagement.models import ApiKey, KeyKind, Membership, Organisation, Role
+from engagement.models import ApiKey, Brand, KeyKind, Membership, Organisation, Role, Zone
 
 Row = TypeVar("Row", bound=models.Model)
 User = AbstractBaseUser | AnonymousUser
@@ -27,7 +28,8 @@ _PREFIX_LENGTH: Final = 12
 
 
 class Action(StrEnum):
-    LOOK = "look"
+    LOOK = "look"  # at everything of the organisation: its places, people, events
+    READ_FIGURES = "read figures"  # of the places that the principal may know of: see zones_of
     CHANGE_PLACES = "change places"
     MANAGE_KEYS = "manage keys"
     REPLAY = "replay"  # send on what was set aside
@@ -36,12 +38,15 @@ class Action(StrEnum):
 
 # A secret key manages places but no keys: one that could make others would outlive its own revocation.
 _MAY: Final[dict[str, frozenset[Action]]] = {
-    Role.OWNER: frozenset({Action.LOOK, Action.CHANGE_PLACES, Action.MANAGE_KEYS, Action.REPLAY}),
-    Role.ANALYST: frozenset({Action.LOOK}),
-    KeyKind.SECRET: frozenset({Action.LOOK, Action.CHANGE_PLACES, Action.REPLAY}),
+    Role.OWNER: frozenset({Action.LOOK, Action.READ_FIGURES, Action.CHANGE_PLACES, Action.MANAGE_KEYS, Action.REPLAY}),
+    Role.ANALYST: frozenset({Action.LOOK, Action.READ_FIGURES}),
+    KeyKind.SECRET: frozenset({Action.LOOK, Action.READ_FIGURES, Action.CHANGE_PLACES, Action.REPLAY}),
     KeyKind.PUBLISHABLE: frozenset({Action.POST_EVENTS}),
     KeyKind.IMPORT: frozenset({Action.POST_EVENTS}),
 }
+
+# Whatever his role, a brand's member may do no more than this.
+_MAY_OF_A_BRAND: Final = frozenset({Action.READ_FIGURES})
 
 # From each model of the tenants to its organisation. A model that is missing here fails a test.
 PATHS: Final = {
@@ -73,6 +78,7 @@ PATHS: Final = {
     "analytics.Calendar": "venue__organisation",
     "analytics.Regular": "organisation",
     "analytics.Trial": "organisation",
+    "analytics.TrialSlice": "trial__organisation",
 }
 
 # Models that belong to no tenant, and are on no tenant's page.
@@ -94,9 +100,10 @@ class Principal:
     role: str  # a Role, or the KeyKind of the key
     user: User | None = None
     key: ApiKey | None = None
+    brand: Brand | None = None  # whose figures alone the member sees; None: the whole organisation's
 
     def may(self, action: Action) -> bool:
-        return action in _MAY.get(self.role, frozenset())
+        return action in _MAY.get(self.role, frozenset()) and (self.brand is None or action in _MAY_OF_A_BRAND)
 
 
 def digest_of(token: str) -> bytes:
@@ -140,7 +147,7 @@ def organisations_of(user: User) -> QuerySet[Organisation]:
 def membership(user: User, organisation: Organisation) -> Membership | None:
     if not user.is_active or user.pk is None:
         return None
-    return Membership.objects.filter(user=user.pk, organisation=organisation).first()
+    return Membership.objects.select_related("brand").filter(user=user.pk, organisation=organisation).first()
 
 
 def may(user: User, organisation: Organisation, action: Action) -> bool:
@@ -151,13 +158,25 @@ def may(user: User, organisation: Organisation, action: Action) -> bool:
 def principal_of_user(user: User, organisation: Organisation) -> Principal | None:
     """The user as a member of the organisation; None for a stranger."""
     member = membership(user, organisation)
-    return None if member is None else Principal(organisation=organisation, role=member.role, user=user)
+    return None if member is None else Principal(organisation=organisation, role=member.role, user=user, brand=member.brand)
 
 
 def principal_of_key(token: str) -> Principal | None:
     """The key's organisation and rights; None where the token is unknown or revoked."""
     key = find_key(token)
     return None if key is None else Principal(organisation=key.organisation, role=key.kind, key=key)
+
+
+def zones_of(principal: Principal) -> QuerySet[Zone]:
+    """The zones whose figures the principal may read: all of the organisation's, or those of his brand."""
+    zones = scoped(Zone.objects.all(), principal.organisation) if principal.may(Action.READ_FIGURES) else Zone.objects.none()
+    return zones if principal.brand is None else zones.filter(brand=principal.brand)
+
+
+def brands_of(principal: Principal) -> QuerySet[Brand]:
+    """The brands whose figures the principal may read."""
+    brands = scoped(Brand.objects.all(), principal.organisation) if principal.may(Action.READ_FIGURES) else Brand.objects.none()
+    return brands if principal.brand is None else brands.filter(pk=principal.brand.pk)
 
 
 def scoped(queryset: QuerySet[Row], organisation: Organisation) -> QuerySet[Row]:

@@ -1,4 +1,4 @@
-"""The cast of the tests: Acme with Alice (owner) and Bob (analyst), and a rival with Charlie, who must see nothing.
+"""The cast of the tests: Acme with Alice (owner), Bob (analyst) and Dora (of its brand Brew & Co), and a rival with Charlie, who must see nothing.
 
 Both organisations are provisioned as a customer would do it. North Mall lies around (LON, LAT); `at` turns metres
 east and north of there into degrees, so that a test can say where somebody stands.
@@ -13,7 +13,7 @@ from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import User
 
 from engagement import provisioning
-from engagement.models import Membership, Organisation, Role, Venue
+from engagement.models import Brand, Membership, Organisation, Role, Venue
 
 LON: Final = 28.0567
 LAT: Final = -26.1076
@@ -120,9 +120,9 @@ def _password() -> str:
     return make_password("correct horse battery")
 
 
-def _member(name: str, organisation: Organisation, role: Role) -> User:
+def _member(name: str, organisation: Organisation, role: Role, brand: Brand | None = None) -> User:
     user = User.objects.create(username=name, email=f"{name}@example.com", password=_password())
-    Membership.objects.create(user=user, organisation=organisation, role=role)
+    Membership.objects.create(user=user, organisation=organisation, role=role, brand=brand)
     return user
 
 
@@ -136,6 +136,12 @@ def alice(acme: Organisation) -> User:
 def bob(acme: Organisation) -> User:
     """Analyst of Acme."""
     return _member("bob", acme, Role.ANALYST)
+
+
+@pytest.fixture
+def dora(acme: Organisation) -> User:
+    """Member of Acme for its brand Brew & Co: she reads the figures of its stores, and nothing else."""
+    return _member("dora", acme, Role.OWNER, Brand.objects.get(organisation=acme, key="brew"))
 
 
 @pytest.fixture

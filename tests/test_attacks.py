@@ -61,8 +61,11 @@ MARKS: Final = (
     *("Acme Malls", "North Mall", "north-brew", "north-page", "north-door", "Brew & Co", "Page & Sons", "b-brew"),
     *("crm-acme", "install-acme", "acme-error", "acme-reason", "@acme.example"),
 )
-# Who runs the installation makes users members of organisations. That is all he knows of them.
-MAY_SEE: Final = {"superuser": ("Acme Malls", "@acme.example")}
+# Who runs the installation makes users members of organisations and of their brands. That is all he knows of them.
+MAY_SEE: Final = {
+    "superuser": ("Acme Malls", "@acme.example", "Brew & Co", "Page & Sons"),
+    "dora": ("Acme Malls", "Brew & Co", "north-brew"),  # she is of Acme, and of this brand
+}
 OPERATORS_OWN: Final = ("/admin/auth/user/", "/admin/engagement/organisation/", "/admin/notifications/")
 UNTOUCHED_BY_LOOKING: Final = {"django_session", "auth_user", "django_admin_log", "django_content_type", "auth_permission", "django_migrations"}
 
@@ -214,8 +217,8 @@ def leaked(response: HttpResponseBase, role: str = "") -> set[str]:
 
 
 @pytest.fixture
-def strangers(world: Organisation, charlie: User, acme_keys: dict[str, str], rival_keys: dict[str, str]) -> dict[str, Client]:
-    """Everybody who must see nothing of Acme. Its own publishable and import keys are strangers to what is read."""
+def strangers(world: Organisation, charlie: User, dora: User, acme_keys: dict[str, str], rival_keys: dict[str, str]) -> dict[str, Client]:
+    """Everybody who must see nothing of Acme. Its own publishable and import keys are strangers to what is read, and Dora to all but her brand's figures."""
     return {
         "anonymous": Client(),
         "publishable": with_key(acme_keys["publishable"]),
@@ -223,7 +226,8 @@ def strangers(world: Organisation, charlie: User, acme_keys: dict[str, str], riv
         "rival's secret": with_key(rival_keys["secret"]),
         "nobody's key": with_key("atr_sec_" + "x" * 43),
         "charlie": with_session(charlie),
-        "no member": with_session(User.objects.create_user("dora")),
+        "dora": with_session(dora),
+        "no member": with_session(User.objects.create_user("nemo")),
         "superuser": with_session(User.objects.create_superuser("root")),
     }
 
@@ -248,7 +252,8 @@ def tried(world: Organisation) -> Iterator[tuple[str, str]]:
 
 
 def rightful(role: str, path: str) -> bool:
-    return role == "superuser" and path.startswith(OPERATORS_OWN)
+    """What one of the strangers may see after all."""
+    return (role == "superuser" and path.startswith(OPERATORS_OWN)) or (role == "dora" and path.startswith("/api/v1/reports/") and "zone=north-brew" in path)
 
 
 def broken(response: HttpResponseBase, path: str) -> bool:
@@ -263,7 +268,7 @@ def is_foreign(address: str, path: str) -> bool:
 def test_a_stranger_changes_nothing_at_any_address(world: Organisation, strangers: dict[str, Client]) -> None:
     before = everything()
     wrong = []
-    for role in ("anonymous", "publishable", "rival's secret", "charlie", "superuser"):
+    for role in ("anonymous", "publishable", "rival's secret", "charlie", "dora", "superuser"):
         for address, path in tried(world):
             if address == "admin/logout/" or "?" in path or rightful(role, path):
                 continue
@@ -290,7 +295,7 @@ def forged(world: Organisation, address: str) -> dict[str, Any]:
 
 
 def test_choosing_a_foreign_organisation_changes_no_seat(world: Organisation, strangers: dict[str, Client]) -> None:
-    for role in ("charlie", "no member", "superuser"):
+    for role in ("charlie", "no member", "dora", "superuser"):
         strangers[role].post("/admin/organisation/", {"organisation": world.pk})
         response = strangers[role].get("/admin/", follow=True)
         assert not leaked(response, role), role
@@ -303,6 +308,22 @@ def test_the_api_says_to_each_role_how_far_it_came(world: Organisation, stranger
             for role in roles:
                 response = strangers[role].get(f"/api/v1/{path}?zone=north-brew&from=2026-01-01&to=2027-01-01")
                 assert (response.status_code, response["Content-Type"]) == (status, "application/problem+json"), role
+
+
+def test_a_brands_member_is_refused_everything_but_figures(world: Organisation, strangers: dict[str, Client]) -> None:
+    """By right, and not for want of rows: the same addresses show a row to Acme's other members."""
+    dora = strangers["dora"]
+    for label in MODELS:
+        for path in filled(f"admin/{label.lower().replace('.', '/')}/", world)[:1] + filled(
+            f"admin/{label.lower().replace('.', '/')}/<path:object_id>/change/", world
+        ):
+            assert dora.get(path).status_code in {403, 404}, path
+    for path in ("/admin/live/", *filled("admin/live/<int:pk>/", world), *filled("admin/live/<int:pk>/now", world), "/admin/outcomes/"):
+        assert dora.get(path).status_code == 403, path
+    for path in ("stays", "stays?zone=north-brew", "status"):
+        assert dora.get(f"/api/v1/{path}").status_code == 403, path
+    for zone in ("north", "north-ground", "north-page", "north-door", "arcade"):
+        assert dora.get(f"/api/v1/reports/footfall?zone={zone}&from=2026-01-01&to=2027-01-01").status_code in {403, 404}, zone
 
 
 def test_a_strangers_own_pages_hold_his_own_rows(strangers: dict[str, Client]) -> None:

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from engagement.models import Membership, Organisation
+from engagement.models import Brand, Membership, Organisation
 
 admin.site.unregister((User, Group))
 
@@ -19,6 +19,12 @@ class MembershipInline(TabularInline):  # type: ignore[misc]
     model = Membership
     extra = 0
     autocomplete_fields = ("user",)
+
+    def get_formset(self, request: HttpRequest, obj: Organisation | None = None, **kwargs: Any) -> Any:
+        """A member may be of one of this organisation's brands: no other's is offered, and none is taken."""
+        formset = super().get_formset(request, obj, **kwargs)
+        formset.form.base_fields["brand"].queryset = Brand.objects.filter(organisation=obj).order_by("name") if obj else Brand.objects.none()
+        return formset
 
 
 @admin.register(Organisation)

@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 from django.apps import apps
 from django.contrib.auth.models import AnonymousUser, User
+from django.core.exceptions import ValidationError
 from django.db import IntegrityError, models
 
 from engagement import tenancy
-from engagement.models import ApiKey, KeyKind, Membership, Organisation, Outcome, Role, Venue, Zone, ZoneVersion
+from engagement.models import ApiKey, Brand, KeyKind, Membership, Organisation, Outcome, Role, Venue, Zone, ZoneVersion
 from engagement.tenancy import Action
 
 FORMS = {"publishable": "atr_pub_", "secret": "atr_sec_", "import": "atr_imp_"}
@@ -71,10 +72,11 @@ class TestMembers:
         assert list(tenancy.organisations_of(charlie)) == [acme, rival]
 
     @pytest.mark.parametrize("action", Action)
-    def test_roles_may_what_they_may(self, acme: Organisation, alice: User, bob: User, charlie: User, action: Action) -> None:
+    def test_roles_may_what_they_may(self, acme: Organisation, alice: User, bob: User, charlie: User, dora: User, action: Action) -> None:
         owner = action is not Action.POST_EVENTS
         assert tenancy.may(alice, acme, action) is owner
-        assert tenancy.may(bob, acme, action) is (action is Action.LOOK)
+        assert tenancy.may(bob, acme, action) is (action in {Action.LOOK, Action.READ_FIGURES})
+        assert tenancy.may(dora, acme, action) is (action is Action.READ_FIGURES)
         assert tenancy.may(charlie, acme, action) is False
 
     @pytest.mark.parametrize(
@@ -82,7 +84,7 @@ class TestMembers:
         [
             (KeyKind.PUBLISHABLE, {Action.POST_EVENTS}),
             (KeyKind.IMPORT, {Action.POST_EVENTS}),
-            (KeyKind.SECRET, {Action.LOOK, Action.CHANGE_PLACES, Action.REPLAY}),
+            (KeyKind.SECRET, {Action.LOOK, Action.READ_FIGURES, Action.CHANGE_PLACES, Action.REPLAY}),
         ],
     )
     def test_keys_may_what_their_kind_may(self, acme: Organisation, acme_keys: dict[str, str], kind: str, actions: set[Action]) -> None:
@@ -108,6 +110,28 @@ class TestMembers:
             assert list(tenancy.organisations_of(user)) == []
             assert tenancy.membership(user, acme) is None
             assert not tenancy.may(user, acme, Action.LOOK)
+
+    def test_a_brands_member_reads_the_figures_of_the_brands_places_alone(self, acme: Organisation, rival: Organisation, bob: User, dora: User) -> None:
+        hers, his = tenancy.principal_of_user(dora, acme), tenancy.principal_of_user(bob, acme)
+        assert hers is not None and his is not None
+        assert [zone.key for zone in tenancy.zones_of(hers)] == ["north-brew"]
+        assert [brand.key for brand in tenancy.brands_of(hers)] == ["brew"]
+        assert set(tenancy.zones_of(his)) == set(Zone.objects.filter(organisation=acme))
+        assert set(tenancy.brands_of(his)) == set(Brand.objects.filter(organisation=acme))
+
+    def test_who_may_read_no_figures_has_no_places(self, acme: Organisation, acme_keys: dict[str, str]) -> None:
+        app = tenancy.principal_of_key(acme_keys["publishable"])
+        assert app is not None
+        assert not tenancy.zones_of(app) and not tenancy.brands_of(app)
+
+    def test_a_membership_of_a_brand_of_somebody_else_is_refused_and_would_show_nothing(self, rival: Organisation, dora: User, acme: Organisation) -> None:
+        stolen = Membership(user=dora, organisation=rival, brand=Brand.objects.get(organisation=acme, key="brew"))
+        with pytest.raises(ValidationError, match="another organisation"):
+            stolen.full_clean()
+        stolen.save()
+        principal = tenancy.principal_of_user(dora, rival)
+        assert principal is not None
+        assert not tenancy.zones_of(principal) and not tenancy.brands_of(principal)
 
     def test_an_unknown_role_may_nothing(self, acme: Organisation) -> None:
         assert not any(tenancy.Principal(organisation=acme, role="emperor").may(action) for action in Action)

@@ -68,7 +68,7 @@ CONDITIONS: Final = {
 # The page is cut before names are looked up: `stay_by_zone` or `stay_by_time` gives it in order, without sorting.
 QUERY: Final = """
 SELECT page.id, coalesce(shopper.external_id, %(prefix)s || page.shopper_id), coalesce(zone.key, ''), page.started, page.ended,
-       extract(epoch FROM page.ended - page.started)::double precision, page.counted, page.closes_at >= now()
+       (extract(epoch FROM page.ended - page.started) * 1000000)::bigint, page.counted, page.closes_at >= now()
 FROM (
     SELECT * FROM analytics_stay AS stay WHERE {conditions} ORDER BY stay.started, stay.id LIMIT %(limit)s
 ) AS page
@@ -131,5 +131,5 @@ def _select(wanted: Wanted, limit: int) -> list[StayRow]:
         return [_row(*fields) for fields in cursor.fetchall()]
 
 
-def _row(number: int, shopper: str, zone: str, started: datetime, ended: datetime, dwell: float, counted: bool, is_open: bool) -> StayRow:
-    return StayRow(number, shopper, zone, started.astimezone(UTC), ended.astimezone(UTC), seconds(dwell), counted, is_open)
+def _row(number: int, shopper: str, zone: str, started: datetime, ended: datetime, dwell_us: int, counted: bool, is_open: bool) -> StayRow:
+    return StayRow(number, shopper, zone, started.astimezone(UTC), ended.astimezone(UTC), seconds(dwell_us), counted, is_open)

@@ -19,6 +19,8 @@ DAY: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 # The blank is a `+` that was not escaped in the address.
 INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+\- ]\d\d:\d\d)", re.ASCII)
 
+_UTC: Final = ZoneInfo("UTC")
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:
@@ -68,6 +70,30 @@ class Parameters:
             return None
         return value
 
+    def keys(self, name: str, *, most: int) -> list[str]:
+        """Keys parted by commas, in the order given; none where the parameter is absent or wrong."""
+        listed = self._given[name].split(",") if name in self._given else []
+        if len(listed) > most:
+            self.wrong(name, "invalid", _("Give at most %(most)s keys.") % {"most": most})
+        elif not all(listed) or any(len(key) > LONGEST or "\0" in key for key in listed):
+            self.wrong(name, "invalid", _("Give keys parted by commas: each has 1 to %(most)s characters, and no NUL.") % {"most": LONGEST})
+        elif len(set(listed)) < len(listed):
+            self.wrong(name, "repeated", _("Give each key once."))
+        else:
+            return listed
+        return []
+
+    def choices(self, name: str, choices: Collection[str]) -> list[str]:
+        """Some of the choices, parted by commas; none where the parameter is absent or wrong."""
+        listed = self._given[name].split(",") if name in self._given else []
+        if not set(listed) <= set(choices):
+            self.wrong(name, "invalid", _("Give one or several of %(choices)s, parted by commas.") % {"choices": ", ".join(choices)})
+        elif len(set(listed)) < len(listed):
+            self.wrong(name, "repeated", _("Give each once."))
+        else:
+            return listed
+        return []
+
     def number(self, name: str, *, default: int, low: int, high: int) -> int:
         value = self._given.get(name)
         if value is None:
@@ -95,6 +121,12 @@ class Parameters:
             form = _("Give a date as 2026-11-19 or an instant as 2026-11-19T10:00:00Z, in the years %(first)s to %(last)s.")
             self.wrong(name, "invalid", form % {"first": FIRST_YEAR, "last": LAST_YEAR})
             return None
+
+    def edge(self, name: str) -> date | datetime | None:
+        """Required: a local date as a date, of whichever clock; an RFC 3339 instant as a datetime, in UTC."""
+        instant = self.moment(name, _UTC, required=True)
+        value = self._given.get(name, "")
+        return date.fromisoformat(value) if instant and DAY.fullmatch(value) else instant
 
 
 def _moment(value: str, zone: ZoneInfo) -> datetime:

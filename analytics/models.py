@@ -80,6 +80,8 @@ class Recut(models.Model):
     organisation = models.ForeignKey(Organisation, on_delete=models.CASCADE)
     since = models.DateTimeField(null=True)  # null: from the beginning
     cursor = models.BigIntegerField(default=0)  # shoppers up to here are done
+    done = models.IntegerField(default=0)  # how many that is
+    of = models.IntegerField(null=True)  # how many there were when it began
     reason = models.CharField(max_length=200)
     created_at = models.DateTimeField(auto_now_add=True)
     finished_at = models.DateTimeField(null=True)
@@ -200,20 +202,40 @@ class Regular(models.Model):
 
 
 class Trial(models.Model):
-    """Work: what other thresholds would have made of a zone's last days, beside what the present ones make of them."""
+    """Work: what other thresholds would have made of a zone's last days, beside what was made of them."""
 
     organisation = models.ForeignKey(Organisation, on_delete=models.CASCADE)
     zone = models.ForeignKey(Zone, on_delete=models.CASCADE)
-    settings = models.JSONField()  # the thresholds that are tried
+    settings = models.JSONField()  # the thresholds that are tried; a boundary where it is tried too
+    present = models.JSONField(default=dict)  # the thresholds that the zone had when this was asked
     since = models.DateTimeField()
     until = models.DateTimeField()
-    cursor = models.BigIntegerField(default=0)  # shoppers up to here are done
-    done = models.IntegerField(default=0)  # how many that is
-    of = models.IntegerField(null=True)  # how many there are
+    done = models.IntegerField(default=0)  # shoppers
+    of = models.IntegerField(null=True)  # how many there are; null: nobody has looked yet
+    attempts = models.SmallIntegerField(default=0)  # at the next slice: a process that dies of it must not die of it for ever
     result = models.JSONField(null=True)
     failed = models.CharField(max_length=200, blank=True)
+    asked_by = models.CharField(max_length=150, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     finished_at = models.DateTimeField(null=True)
+    saved_at = models.DateTimeField(null=True)  # when its settings became the zone's
+    saved_by = models.CharField(max_length=150, blank=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["done", "id"], condition=Q(finished_at=None), name="trial_unfinished")]  # the worker: who is least far
 
     def __str__(self) -> str:
         return f"trial {self.pk}"
+
+
+class TrialSlice(models.Model):
+    """Some of a trial's shoppers, and what was found of them: a row of its own, so that no slice rewrites what the others found."""
+
+    trial = models.ForeignKey(Trial, on_delete=models.CASCADE, related_name="slices")
+    shoppers = models.BinaryField()  # their numbers, int64, little-endian
+    found = models.JSONField(null=True)  # counts on both sides; null: still to be done
+    present_dwells = models.BinaryField(default=bytes)  # of closed counted stays, microseconds, int64, little-endian
+    tried_dwells = models.BinaryField(default=bytes)
+
+    def __str__(self) -> str:
+        return f"slice {self.pk} of {self.trial}"

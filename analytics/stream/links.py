@@ -106,8 +106,8 @@ def ask_for_recuts(connection: Connection) -> None:
         asked = connection.execute(
             """WITH gone AS (DELETE FROM engagement_placeschange WHERE id IN (SELECT id FROM engagement_placeschange FOR UPDATE SKIP LOCKED)
                              RETURNING organisation_id, since, reason)
-               INSERT INTO analytics_recut (organisation_id, since, cursor, reason, created_at, changed)
-               SELECT organisation_id, nullif(min(coalesce(since, '-infinity')), '-infinity'), 0, left(string_agg(DISTINCT reason, '; '), 200), now(), 0
+               INSERT INTO analytics_recut (organisation_id, since, cursor, done, reason, created_at, changed)
+               SELECT organisation_id, nullif(min(coalesce(since, '-infinity')), '-infinity'), 0, 0, left(string_agg(DISTINCT reason, '; '), 200), now(), 0
                FROM gone GROUP BY organisation_id"""
         ).rowcount
         if asked:
@@ -124,6 +124,12 @@ def recut(connection: Connection, atlas: Atlas) -> int:
         if job is None:
             return 0
         recut_id, organisation, since, cursor = job
+        if not cursor:
+            connection.execute(
+                """UPDATE analytics_recut SET of = (SELECT count(*) FROM engagement_shopper WHERE organisation_id = %s
+                                                      AND last_at >= coalesce(%s, '-infinity'::timestamptz)) WHERE id = %s""",
+                [organisation, since, recut_id],
+            )
         rows = connection.execute(
             """SELECT id, shard FROM engagement_shopper WHERE organisation_id = %s AND id > %s AND last_at >= coalesce(%s, '-infinity'::timestamptz)
                ORDER BY id LIMIT %s""",
@@ -131,7 +137,7 @@ def recut(connection: Connection, atlas: Atlas) -> int:
         ).fetchall()
         if not rows:
             marks.leave_for_roots(connection, organisation, since)
-            connection.execute("UPDATE analytics_recut SET finished_at = now() WHERE id = %s", [recut_id])
+            connection.execute("UPDATE analytics_recut SET finished_at = now(), of = done WHERE id = %s", [recut_id])
             return 0
         claim.wait_for(connection, sorted({shard for _, shard in rows}))
         places, shoppers = atlas.of(connection, organisation), np.array([row[0] for row in rows], dtype=np.int64)
@@ -139,7 +145,9 @@ def recut(connection: Connection, atlas: Atlas) -> int:
         since_us = presence.YEAR_ONE if since is None else max(to_us(since) - places.max_grace, presence.YEAR_ONE)
         windows = Windows(shoppers, np.full(len(shoppers), since_us), np.maximum(last_at, since_us))
         changed = make_again(connection, places, organisation, windows, reached=last_at)
-        connection.execute("UPDATE analytics_recut SET cursor = %s, changed = changed + %s WHERE id = %s", [int(shoppers[-1]), changed, recut_id])
+        connection.execute(
+            "UPDATE analytics_recut SET cursor = %s, done = done + %s, changed = changed + %s WHERE id = %s", [int(shoppers[-1]), len(rows), changed, recut_id]
+        )
         point("recut.before_commit")
     return len(rows)
 

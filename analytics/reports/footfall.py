@@ -15,7 +15,7 @@ from pyroaring import BitMap
 from analytics.calendars import Clock
 from analytics.days import Days
 from analytics.periods import Grain
-from analytics.reports.reading import Periods, Question, Range, Reading, Subject, periods, quantile, reading, seconds, union
+from analytics.reports.reading import Periods, Question, Range, Reading, Subject, periods, quantiles, reading, seconds, union
 from analytics.stays import Ints
 from engagement.models import Organisation, Zone
 
@@ -129,16 +129,17 @@ def _together(parts: list[tuple[str, Part]], earlier: BitMap) -> Footfall:
 
 
 def figures(part: Part, visitors: int, new: int) -> Figures:
-    dwells = np.concatenate(part.dwells) if part.dwells else np.empty(0, np.int64)
-    mean = float(dwells.sum()) / len(dwells) if len(dwells) else None
+    closed = sum(map(len, part.dwells))
+    median, p90 = quantiles(part.dwells, (0.5, 0.9))
+    mean = float(sum(int(dwells.sum()) for dwells in part.dwells)) / closed if closed else None
     return Figures(
         part.visits,
         visitors,
         new,
         visitors - new,
         part.pass_bys,
-        seconds(quantile(dwells, 0.5)),
-        seconds(quantile(dwells, 0.9)),
+        seconds(median),
+        seconds(p90),
         seconds(mean),
     )
 

@@ -4,10 +4,11 @@ A report is a function of a Reading, a Subject and a Question, and gives rows an
 (analytics.days), which are exact at that instant. Time zones: every zone's days are those of its own venue's clock.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -80,15 +81,20 @@ class Reading:
 
     def days(self, zones: Iterable[int], question: Question, columns: Sequence[str], *, flows: bool = False) -> Days:
         """The days in the question's range. Ask once for all zones of a report, then `.of` each subject."""
-        spans = [Span(zone, self.clock(zone), *question.range.us(self.clock(zone))) for zone in sorted(set(zones))]
-        found = self._read(tuple(spans), tuple(columns), question.part, flows)
+        found = self.between(zones, question.range.us, columns, part=question.part, flows=flows)
         self.restated_at = max(self.restated_at, int(found.restated_at.max(initial=0)))
         return found
 
     def before(self, zones: Iterable[int], question: Question, columns: Sequence[str] = ("members",)) -> Days:
         """The days before the question's range, from the beginning."""
-        spans = [Span(zone, self.clock(zone), ALWAYS, question.range.us(self.clock(zone))[0]) for zone in sorted(set(zones))]
-        return self._read(tuple(spans), tuple(columns), question.part, False)
+        return self.between(zones, lambda clock: (ALWAYS, question.range.us(clock)[0]), columns, part=question.part)
+
+    def between(
+        self, zones: Iterable[int], edges: Callable[[Clock], tuple[int, int]], columns: Sequence[str], *, part: bool | None, flows: bool = False
+    ) -> Days:
+        """The days from one instant up to another, by each zone's clock."""
+        spans = [Span(zone, self.clock(zone), *edges(self.clock(zone))) for zone in sorted(set(zones))]
+        return self._read(tuple(spans), tuple(columns), part, flows)
 
     def _read(self, spans: tuple[Span, ...], columns: tuple[str, ...], part: bool | None, flows: bool) -> Days:
         key = (spans, columns, part, flows)
@@ -132,17 +138,21 @@ class Periods:
 
 def periods(clocks: Iterable[Clock], question: Question) -> Periods:
     """Raises periods.TooManyPeriods."""
+    return _periods(tuple(dict.fromkeys(clocks)), question.range, question.grain)
+
+
+@lru_cache(maxsize=128)  # twenty places side by side, and every widget of a page, share one cut
+def _periods(clocks: tuple[Clock, ...], wanted: Range, grain: Grain) -> Periods:
     starts: dict[Clock, Ints] = {}
     labels: dict[Clock, list[str]] = {}
     first: dict[str, int] = {}
     for clock in clocks:
-        if clock not in starts:
-            start, end = question.range.us(clock)
-            cut = split(to_moment(start), to_moment(end), question.grain, clock.zone)
-            starts[clock] = np.array([to_us(period.start) for period in cut], dtype=np.int64)
-            labels[clock] = [period.label for period in cut]
-            for period in cut:
-                first[period.label] = min(to_us(period.start), first.get(period.label, to_us(period.start)))
+        start, end = wanted.us(clock)
+        cut = split(to_moment(start), to_moment(end), grain, clock.zone)
+        starts[clock] = np.array([to_us(period.start) for period in cut], dtype=np.int64)
+        labels[clock] = [period.label for period in cut]
+        for period in cut:
+            first[period.label] = min(to_us(period.start), first.get(period.label, to_us(period.start)))
     ordered = sorted(first, key=lambda label: (first[label], label))
     place = {label: number for number, label in enumerate(ordered)}
     return Periods(ordered, starts, {clock: np.array([place[label] for label in listed], dtype=np.int64) for clock, listed in labels.items()})
@@ -156,15 +166,20 @@ def seconds(us: float | None) -> float | None:
     return int(value) if value == int(value) else round(value, 6)
 
 
-def quantile(values: Ints, share: float) -> float | None:
-    """Interpolated between the two neighbours (SQL's percentile_cont). `values` need no order; None where there are none."""
+def quantiles(runs: Sequence[Ints], shares: Sequence[float]) -> list[float | None]:
+    """Of what is in the runs, each of them rising. Interpolated between the two neighbours (SQL's percentile_cont); None where there are none."""
+    values = runs[0] if len(runs) == 1 else np.concatenate(runs) if runs else np.empty(0, np.int64)
     if not len(values):
-        return None
-    at = share * (len(values) - 1)
-    low = int(at)
-    high = min(low + 1, len(values) - 1)
-    part = np.partition(values, (low, high))
-    return float(part[low]) + (at - low) * float(part[high] - part[low])
+        return [None for _ in shares]
+    places = [share * (len(values) - 1) for share in shares]
+    neighbours = [(int(place), min(int(place) + 1, len(values) - 1)) for place in places]
+    found = values if len(runs) == 1 else np.partition(values, sorted({one for pair in neighbours for one in pair}))
+    return [float(found[low]) + (place - low) * float(found[high] - found[low]) for place, (low, high) in zip(places, neighbours, strict=True)]
+
+
+def rate(part: float, whole: float) -> float | None:
+    """To six digits; None of nothing."""
+    return round(part / whole, 6) if whole else None
 
 
 def union(sets: Sequence[BitMap]) -> BitMap:

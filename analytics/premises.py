@@ -1,5 +1,6 @@
 """The zones of venues as figures need them: each one's clock, its venue's root, and what lay directly above it when."""
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,7 +36,7 @@ class Premises:
 def around(cursor: Cursor, zones: list[int]) -> Premises:
     """The premises of all venues that have one of these zones."""
     rows = cursor.execute(
-        """SELECT z.id, z.venue_id, z.kind = 'venue', v.time_zone, v.opening_hours FROM engagement_zone z JOIN engagement_venue v ON v.id = z.venue_id
+        """SELECT z.id, z.venue_id, z.kind = 'venue', v.time_zone, v.opening_hours::text FROM engagement_zone z JOIN engagement_venue v ON v.id = z.venue_id
            WHERE z.venue_id IN (SELECT venue_id FROM engagement_zone WHERE id = ANY(%s)) ORDER BY z.id""",
         [zones],
     ).fetchall()
@@ -52,7 +53,7 @@ def around(cursor: Cursor, zones: list[int]) -> Premises:
         versions[zone].append((_BEGINNING if since.year < _FIRST_YEAR else to_us(since), parent))
     above = {zone: np.array(listed or [(_BEGINNING, 0)], dtype=np.int64).T for zone, listed in versions.items()}
     return Premises(
-        clock={zone: Clock.of(time_zone, hours) for zone, _, _, time_zone, hours in rows},
+        clock={zone: Clock.of(time_zone, json.loads(hours) if hours else None) for zone, _, _, time_zone, hours in rows},
         root={zone: root_of[venue] for zone, venue, *_ in rows if venue in root_of},
         inside=inside,
         above={zone: (pair[0], pair[1]) for zone, pair in above.items()},

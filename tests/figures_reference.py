@@ -1,0 +1,388 @@
+"""The figures of the definitions, version 1, written for reading: plain records, plain loops, and no line shared with the product.
+
+The product must show of every set of stays what this module says of it, however its stored days came to be. Everything is computed
+from the whole list of stays each time. The calendar is walked, a quarter of an hour at a time: no clock of our times changes in between.
+
+An instant is a whole number of microseconds since 1970. Durations that are shown are seconds, shares numbers from 0 to 1.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from fractions import Fraction
+from functools import cache
+from itertools import combinations, pairwise
+from typing import Any
+from zoneinfo import ZoneInfo
+
+SECOND = 1_000_000
+MINUTE = 60 * SECOND
+QUARTER = 15 * MINUTE
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+ALWAYS = -(2**62)
+
+Row = dict[str, Any]
+Answer = dict[str, Any]  # {"rows": [...], "total": {...}}
+
+
+# --- What is known ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, order=True)
+class Stay:
+    shopper: int
+    zone: str
+    started: int
+    ended: int
+    closes_at: int  # the last instant at which a further observation would extend it
+    counted: bool  # else it is a pass-by
+
+    def is_open(self, now: int) -> bool:
+        return now <= self.closes_at
+
+
+@dataclass(frozen=True)
+class Zone:
+    key: str
+    kind: str
+    time_zone: str  # of its venue
+    root: str  # of its venue
+    parents: tuple[tuple[int, str | None], ...] = ((ALWAYS, None),)  # since when, and what lies directly above since then
+    brand: str | None = None
+
+    def parent(self, at: int) -> str | None:
+        return [parent for since, parent in self.parents if since <= at][-1]
+
+
+@dataclass(frozen=True, order=True)
+class Purchase:
+    shopper: int
+    brand: str
+    at: int
+
+
+@dataclass(frozen=True)
+class World:
+    """One organisation, at one instant. `zones` are in the order in which they were made."""
+
+    zones: Mapping[str, Zone]
+    stays: tuple[Stay, ...]
+    now: int
+    purchases: tuple[Purchase, ...] = ()
+    left_out: frozenset[int] = frozenset()  # staff and residents, confirmed
+    opening_hours: Mapping[str, Any] = field(default_factory=dict)  # by root; none: always open
+
+
+@dataclass(frozen=True)
+class Question:
+    """`start` and `end` (not included) are local dates of each venue, or instants. `hours`: all, open or closed."""
+
+    start: date | int
+    end: date | int
+    grain: str = "day"
+    hours: str = "all"
+
+
+# --- The calendar -----------------------------------------------------------------------------------------------------------
+
+
+def wall(at: int, time_zone: str) -> datetime:
+    """What the clocks there show."""
+    return (EPOCH + timedelta(microseconds=at)).astimezone(ZoneInfo(time_zone))
+
+
+def since_1970(moment: datetime) -> int:
+    return (moment - EPOCH) // timedelta(microseconds=1)
+
+
+@cache
+def begin_of(day: date, time_zone: str) -> int:
+    """The first instant of a local day, or, of a day that a place skipped, of the one after it."""
+    at = since_1970(datetime(day.year, day.month, day.day, tzinfo=UTC)) - 96 * QUARTER
+    while wall(at, time_zone).date() < day:
+        at += QUARTER
+    return at
+
+
+def bounds(question: Question, time_zone: str) -> tuple[int, int]:
+    start, end = (edge if isinstance(edge, int) else begin_of(edge, time_zone) for edge in (question.start, question.end))
+    return start, end
+
+
+def label(at: int, grain: str, time_zone: str) -> str:
+    """The name of the period that an instant lies in."""
+    local = wall(at, time_zone)
+    if grain == "hour":
+        return wall(begin_of_hour(at, time_zone), time_zone).isoformat(timespec="seconds")
+    if grain == "week":
+        year, week, _ = local.isocalendar()
+        return f"{year:04}-W{week:02}"
+    return local.date().isoformat() if grain == "day" else local.date().isoformat()[:7]
+
+
+def begin_of_hour(at: int, time_zone: str) -> int:
+    """Back to where the clocks began to show this hour, by this offset."""
+
+    def shown(instant: int) -> tuple[date, int, timedelta | None]:
+        local = wall(instant, time_zone)
+        return local.date(), local.hour, local.utcoffset()
+
+    begin = at - at % QUARTER
+    while shown(begin - QUARTER) == shown(at):
+        begin -= QUARTER
+    return begin
+
+
+def quarters(start: int, end: int) -> Iterator[int]:
+    """The instants at which clocks show a whole quarter of an hour, from start up to end."""
+    yield from range(-(-start // QUARTER) * QUARTER, end, QUARTER)
+
+
+@cache
+def dates(start: int, end: int, time_zone: str) -> tuple[date, ...]:
+    """The local days that meet the range."""
+    first, last = wall(start, time_zone).date(), wall(end - 1, time_zone).date()
+    every = [first + timedelta(days=number) for number in range((last - first).days + 1)] if start < end else []
+    return tuple(day for day in every if begin_of(day, time_zone) < begin_of(day + timedelta(days=1), time_zone))
+
+
+def labels(world: World, zones: Iterable[str], question: Question) -> list[str]:
+    """The periods that meet the range, on any of the zones' clocks, by their first instant in it."""
+    first: dict[str, int] = {}
+    for time_zone in {world.zones[zone].time_zone for zone in zones}:
+        start, end = bounds(question, time_zone)
+        begins = quarters(start, end) if question.grain == "hour" else (begin_of(day, time_zone) for day in dates(start, end, time_zone)[1:])
+        for at in [start, *begins] if start < end else ():
+            name = label(at, question.grain, time_zone)
+            first[name] = min(at, first.get(name, at))
+    return sorted(first, key=lambda name: (first[name], name))
+
+
+def days_of(world: World, zones: Iterable[str], question: Question) -> set[date]:
+    return {date.fromisoformat(day) for day in labels(world, zones, Question(question.start, question.end, "day"))}
+
+
+def is_open(world: World, zone: str, at: int) -> bool:
+    """Whether the venue has its doors open at that instant. What begins on the day before may reach into this one."""
+    hours, time_zone = world.opening_hours.get(world.zones[zone].root), world.zones[zone].time_zone
+    if hours is None:
+        return True
+    today = wall(at, time_zone).date()
+    return any(begin <= at < end for day in (today - timedelta(days=1), today) for begin, end in open_times(hours, day, time_zone))
+
+
+def open_times(hours: Mapping[str, Any], day: date, time_zone: str) -> Iterator[tuple[int, int]]:
+    weekday = day.strftime("%a").lower()
+    for begin, end in hours.get("exceptions", {}).get(day.isoformat(), hours.get(weekday, [])):
+        tomorrow = end <= begin  # as text, 24:00 comes after every time of a day
+        yield at_clock(day, begin, time_zone), at_clock(day + timedelta(days=1) if tomorrow else day, end, time_zone)
+
+
+def at_clock(day: date, clock: str, time_zone: str) -> int:
+    """When the clocks there show that time on that day; of two times, the first."""
+    hour, minute = int(clock[:2]), int(clock[3:])
+    if hour == 24:
+        return at_clock(day + timedelta(days=1), f"00:{minute:02}", time_zone)
+    return since_1970(datetime(day.year, day.month, day.day, hour, minute, tzinfo=ZoneInfo(time_zone)))
+
+
+# --- Which stays ------------------------------------------------------------------------------------------------------------
+
+
+def stays_of(world: World, zones: Iterable[str], hours: str = "all") -> list[Stay]:
+    """Everybody's stays in these zones, but those of staff and residents; of those hours, by the start."""
+    wanted = {"all": (True, False), "open": (True,), "closed": (False,)}[hours]
+    found = [stay for stay in world.stays if stay.zone in set(zones) and stay.shopper not in world.left_out]
+    return [stay for stay in found if is_open(world, stay.zone, stay.started) in wanted]
+
+
+def within(world: World, zones: Iterable[str], question: Question) -> list[Stay]:
+    """Those that start in the range. The period of a stay is the one that its start falls in."""
+    return [stay for stay in stays_of(world, zones, question.hours) if starts_within(world, stay, question)]
+
+
+def starts_within(world: World, stay: Stay, question: Question) -> bool:
+    start, end = bounds(question, world.zones[stay.zone].time_zone)
+    return start <= stay.started < end
+
+
+def before(world: World, zones: Iterable[str], question: Question) -> list[Stay]:
+    """Those that start before the range."""
+    return [stay for stay in stays_of(world, zones, question.hours) if stay.started < bounds(question, world.zones[stay.zone].time_zone)[0]]
+
+
+def period_of(world: World, stay: Stay, grain: str) -> str:
+    return label(stay.started, grain, world.zones[stay.zone].time_zone)
+
+
+def visitors_of(stays: Iterable[Stay]) -> set[int]:
+    """Distinct shoppers with a counted stay."""
+    return {stay.shopper for stay in stays if stay.counted}
+
+
+def by_period(world: World, zones: tuple[str, ...], question: Question, tell: Callable[[list[Stay]], Row]) -> Answer:
+    """The same told of each period, and of the whole range."""
+    stays = within(world, zones, question)
+    rows = [
+        {"period": period, **tell([stay for stay in stays if period_of(world, stay, question.grain) == period])} for period in labels(world, zones, question)
+    ]
+    return {"rows": rows, "total": tell(stays)}
+
+
+# --- Numbers ----------------------------------------------------------------------------------------------------------------
+
+
+def rate(part: int, whole: int) -> float | None:
+    return round(part / whole, 6) if whole else None
+
+
+def dwells_of(world: World, stays: Iterable[Stay]) -> list[int]:
+    """Of closed counted stays, the shortest first."""
+    return sorted(stay.ended - stay.started for stay in stays if stay.counted and not stay.is_open(world.now))
+
+
+def quantile(values: list[int], share: Fraction) -> float | None:
+    """In seconds: the value that so great a share of the others lies below; between two neighbours, on the line from one to the other."""
+    if not values:
+        return None
+    place = share * (len(values) - 1)
+    low, above = values[int(place)], values[min(int(place) + 1, len(values) - 1)]
+    return seconds(low + (place - int(place)) * (above - low))
+
+
+def mean_of(values: list[int]) -> float | None:
+    return seconds(Fraction(sum(values), len(values))) if values else None
+
+
+def seconds(us: Fraction | int) -> float:
+    return round(float(Fraction(us) / SECOND), 6)
+
+
+MEDIAN, P90 = Fraction(1, 2), Fraction(9, 10)
+
+
+# --- Figures of people ------------------------------------------------------------------------------------------------------
+
+
+def footfall(world: World, zones: tuple[str, ...], question: Question) -> Answer:
+    def tell(stays: list[Stay]) -> Row:
+        dwells = dwells_of(world, stays)
+        return {
+            "visits": sum(stay.counted for stay in stays),
+            "visitors": len(visitors_of(stays)),
+            "pass_bys": sum(not stay.counted for stay in stays),
+            "dwell_median_s": quantile(dwells, MEDIAN),
+            "dwell_p90_s": quantile(dwells, P90),
+            "dwell_mean_s": mean_of(dwells),
+        }
+
+    return with_new(world, zones, question, by_period(world, zones, question, tell))
+
+
+def with_new(world: World, zones: tuple[str, ...], question: Question, answer: Answer) -> Answer:
+    """New: the first ever counted stay falls in the period. Returning: had one before the period."""
+    known = earlier = visitors_of(before(world, zones, question))
+    stays = within(world, zones, question)
+    for row in answer["rows"]:
+        visitors = visitors_of(stay for stay in stays if period_of(world, stay, question.grain) == row["period"])
+        row |= {"new": len(visitors - known), "returning": len(visitors & known)}
+        known = known | visitors
+    answer["total"] |= {"new": len(visitors_of(stays) - earlier), "returning": len(visitors_of(stays) & earlier)}
+    return answer
+
+
+def visitors(world: World, zones: tuple[str, ...], question: Question) -> Answer:
+    def tell(stays: list[Stay]) -> Row:
+        visits, people = sum(stay.counted for stay in stays), len(visitors_of(stays))
+        return {"visits": visits, "visitors": people, "frequency": rate(visits, people)}
+
+    return with_new(world, zones, question, by_period(world, zones, question, tell))
+
+
+def dwell(world: World, zones: tuple[str, ...], question: Question) -> Answer:
+    def tell(stays: list[Stay]) -> Row:
+        dwells = dwells_of(world, stays)
+        classes = {
+            "under_5": sum(one < 5 * MINUTE for one in dwells),
+            "from_5_to_15": sum(5 * MINUTE <= one < 15 * MINUTE for one in dwells),
+            "from_15_to_30": sum(15 * MINUTE <= one < 30 * MINUTE for one in dwells),
+            "from_30_to_60": sum(30 * MINUTE <= one <= 60 * MINUTE for one in dwells),
+            "over_60": sum(one > 60 * MINUTE for one in dwells),
+        }
+        return {
+            "visits": len(dwells),
+            "median_s": quantile(dwells, MEDIAN),
+            "p90_s": quantile(dwells, P90),
+            "mean_s": mean_of(dwells),
+            "shares": {name: rate(number, len(dwells)) for name, number in classes.items()},
+        }
+
+    return by_period(world, zones, question, tell)
+
+
+def bounce(world: World, zones: tuple[str, ...], question: Question) -> Answer:
+    def tell(stays: list[Stay]) -> Row:
+        visits = sum(stay.counted for stay in stays)
+        return {"visits": visits, "pass_bys": len(stays) - visits, "rate": rate(len(stays) - visits, len(stays))}
+
+    return by_period(world, zones, question, tell)
+
+
+def loyalty(world: World, zones: tuple[str, ...], question: Question) -> Answer:
+    """How many came how often."""
+    visits = [stay for stay in within(world, zones, question) if stay.counted]
+    times = [sum(stay.shopper == shopper for stay in visits) for shopper in visitors_of(visits)]
+    rows = [{"visits": str(number), "visitors": times.count(number)} for number in range(1, 10)]
+    rows.append({"visits": "10+", "visitors": sum(number >= 10 for number in times)})
+    return {"rows": rows, "total": {"visits": len(visits), "visitors": len(times), "frequency": rate(len(visits), len(times))}}
+
+
+# --- Figures of the clock ---------------------------------------------------------------------------------------------------
+
+
+def present(world: World, stay: Stay, at: int) -> bool:
+    """Occupancy: stays that count or are open, with start <= t <= end; an open stay reaches to now."""
+    if stay.is_open(world.now):
+        return stay.started <= at <= max(stay.ended, world.now)
+    return stay.counted and stay.started <= at <= stay.ended
+
+
+def levels(world: World, zones: tuple[str, ...], question: Question) -> dict[tuple[str, int], int]:
+    """Zone by zone, how many are there at each quarter of an hour of the range that is not still to come."""
+    stays = stays_of(world, zones, question.hours)
+    return {
+        (zone, at): sum(present(world, stay, at) for stay in stays if stay.zone == zone)
+        for zone in zones
+        for at in quarters(*bounds(question, world.zones[zone].time_zone))
+        if at <= world.now
+    }
+
+
+# --- Figures between places -------------------------------------------------------------------------------------------------
+
+
+def flows(world: World, root: str, question: Question, above: str | None = None) -> Answer:
+    """Consecutive counted stays of one visit in sibling zones, by start. `above`: only of zones directly in this one.
+
+    A stay is one of a visit when it starts while the visit lasts. Of two that start together, the zone that was made first comes first.
+    """
+    order = list(world.zones)
+    inside = [stay for stay in stays_of(world, [key for key, zone in world.zones.items() if zone.root == root and key != root]) if stay.counted]
+    steps: dict[tuple[str, str], int] = {}
+    for visit in within(world, [root], question):
+        own = [stay for stay in inside if visit.counted and stay.shopper == visit.shopper and visit.started <= stay.started <= visit.ended]
+        for parent in {world.zones[stay.zone].parent(stay.started) for stay in own} - {None}:
+            if above in (None, parent):
+                siblings = [stay for stay in own if world.zones[stay.zone].parent(stay.started) == parent]
+                siblings.sort(key=lambda stay: (stay.started, order.index(stay.zone)))
+                for one, other in pairwise(siblings):
+                    if one.zone != other.zone:
+                        steps[one.zone, other.zone] = steps.get((one.zone, other.zone), 0) + 1
+    rows = [{"from": one, "to": other, "visits": number} for (one, other), number in steps.items()]
+    return {"rows": rows, "total": {"visits": sum(steps.values())}}
+
+
+def cross_visits(world: World, zones: tuple[str, ...], question: Question) -> Answer:
+    """Distinct shoppers who visited both in the range, of every two."""
+    members = {zone: visitors_of(within(world, [zone], question)) for zone in zones}
+    return {"rows": [{"a": a, "b": b, "visitors": len(members[a] & members[b])} for a, b in combinations(zones, 2)], "total": {}}

@@ -337,6 +337,53 @@ def loyalty(world: World, zones: tuple[str, ...], question: Question) -> Answer:
     return {"rows": rows, "total": {"visits": len(visits), "visitors": len(times), "frequency": rate(len(visits), len(times))}}
 
 
+def recency(world: World, zones: tuple[str, ...], question: Question) -> Answer:
+    """Everybody who visited before the range's end, or now: how many local days before that was the last time?"""
+    ago: dict[int, int] = {}
+    for stay in stays_of(world, zones, question.hours):
+        time_zone = world.zones[stay.zone].time_zone
+        until = min(bounds(question, time_zone)[1], world.now)
+        if stay.counted and stay.started < until:
+            days = (wall(until - 1, time_zone).date() - wall(stay.started, time_zone).date()).days
+            ago[stay.shopper] = min(days, ago.get(stay.shopper, days))
+    classes = {"0-6": range(7), "7-13": range(7, 14), "14-29": range(14, 30), "30-59": range(30, 60), "60-89": range(60, 90), "90-179": range(90, 180)}
+    rows = [{"days_ago": name, "visitors": sum(days in members for days in ago.values())} for name, members in classes.items()]
+    rows.append({"days_ago": "180+", "visitors": sum(days >= 180 for days in ago.values())})
+    return {"rows": rows, "total": {"visitors": len(ago)}}
+
+
+def retention(world: World, zones: tuple[str, ...], question: Question) -> Answer:
+    """Of the shoppers whose first visit fell in a month that began in the range: the share with a visit in each month since."""
+    months: dict[int, set[str]] = {}
+    for stay in stays_of(world, zones, question.hours):
+        if stay.counted:
+            months.setdefault(stay.shopper, set()).add(period_of(world, stay, "month"))
+    rows = []
+    for cohort in cohorts(world, zones, question):
+        people = [came for came in months.values() if min(came) == cohort]
+        current = max(label(world.now, "month", world.zones[zone].time_zone) for zone in zones)
+        back = []
+        for later in range(between(cohort, current) + 1):
+            number = sum(any(between(cohort, month) == later for month in came) for came in people)
+            back.append({"months_later": later, "visitors": number, "share": rate(number, len(people))})
+        rows.append({"cohort": cohort, "visitors": len(people), "months": back})
+    return {"rows": rows, "total": {"visitors": sum(row["visitors"] for row in rows)}}
+
+
+def cohorts(world: World, zones: tuple[str, ...], question: Question) -> list[str]:
+    """The months that begin in the range on one of the clocks, and have begun."""
+    found = set()
+    for time_zone in {world.zones[zone].time_zone for zone in zones}:
+        start, end = bounds(question, time_zone)
+        begins = [begin_of(day, time_zone) for day in dates(start, end, time_zone) if day.day == 1]
+        found |= {label(at, "month", time_zone) for at in begins if start <= at < end and at <= world.now}
+    return sorted(found)
+
+
+def between(month: str, later: str) -> int:
+    return (int(later[:4]) - int(month[:4])) * 12 + int(later[5:]) - int(month[5:])
+
+
 # --- Figures of the clock ---------------------------------------------------------------------------------------------------
 
 

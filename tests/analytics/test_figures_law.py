@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from analytics import days, figures, marks
 from analytics.models import Mark, ZoneDay
+from analytics.reports import people, stayed
 from analytics.reports.footfall import report as footfall
 from analytics.reports.reading import Question, Range, Subject, reading
 from tests import figures_reference as reference
@@ -20,6 +21,15 @@ from tests.worlds import search
 pytestmark = pytest.mark.django_db(transaction=True)
 
 PLACES: Final = ("mall", "brew", "ground", "street", "east")
+REPORTS: Final[dict[str, Any]] = {
+    "footfall": footfall,
+    "visitors": people.visitors,
+    "loyalty": people.loyalty,
+    "recency": people.recency,
+    "retention": people.retention,
+    "dwell": stayed.dwell,
+    "bounce": stayed.bounce,
+}
 Act = Callable[[Ledger, st.DataObject, list[Connection]], None]
 
 
@@ -52,9 +62,10 @@ def agrees(ledger: Ledger, question: reference.Question) -> None:
     world, subjects = ledger.world(), subjects_of(ledger)
     assert ledger.organisation
     with reading(ledger.organisation, [subject for subject, _ in subjects], now=moment(ledger.now)) as found:
-        answers = footfall(found, [subject for subject, _ in subjects], asked(question))
-    for (subject, zones), answer in zip(subjects, answers, strict=True):
-        same(answer, reference.footfall(world, zones, question), f"footfall of {subject.key}")
+        answers = {name: report(found, [subject for subject, _ in subjects], asked(question)) for name, report in REPORTS.items()}
+    for name, of_all in answers.items():
+        for (subject, zones), answer in zip(subjects, of_all, strict=True):
+            same(answer, getattr(reference, name)(world, zones, question), f"{name} of {subject.kind} {subject.key}")
 
 
 def same(found: Any, expected: Any, where: str) -> None:

@@ -74,6 +74,7 @@ class Reading:
     now: int
     premises: Premises
     restated_at: int = 0  # the latest restatement of the days read so far; 0: none of them was restated
+    restated: dict[int, int] = field(default_factory=dict)  # the same by zone; those without one are left out
     _known: dict[Any, Days] = field(default_factory=dict)
 
     def clock(self, zone: int) -> Clock:
@@ -82,7 +83,10 @@ class Reading:
     def days(self, zones: Iterable[int], question: Question, columns: Sequence[str], *, flows: bool = False) -> Days:
         """The days in the question's range. Ask once for all zones of a report, then `.of` each subject."""
         found = self.between(zones, question.range.us, columns, part=question.part, flows=flows)
-        self.restated_at = max(self.restated_at, int(found.restated_at.max(initial=0)))
+        for place in np.flatnonzero(found.restated_at).tolist():
+            zone, at = int(found.zone[place]), int(found.restated_at[place])
+            self.restated[zone] = max(self.restated.get(zone, 0), at)
+            self.restated_at = max(self.restated_at, at)
         return found
 
     def before(self, zones: Iterable[int], question: Question, columns: Sequence[str] = ("members",)) -> Days:

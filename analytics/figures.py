@@ -18,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 import psycopg
 
-from analytics import binary, days, facts, marks, premises
+from analytics import binary, days, facts, marks, premises, regulars
 from analytics.calendars import to_date, to_day, to_moment, to_us
 from analytics.days import Cursor, Key
 from analytics.facts import Day
@@ -76,6 +76,7 @@ def step(connection: Connection, *, now: datetime | None = None, careful: bool =
         zones, keys = _share(cursor, ground, wanted, careful=careful)
         point("figures.locked")
         rebuild(cursor, ground, sorted(keys), now=moment)
+        regulars.suggest(cursor, ground, sorted(keys))
         # Marks of zones that are gone have nothing to say any more.
         done = np.isin(taken["zone"], sorted(zones)) | ~np.isin(taken["zone"], sorted(ground.clock))
         cursor.execute("DELETE FROM analytics_mark WHERE id = ANY(%s)", [taken["id"][done].tolist()])
@@ -214,8 +215,11 @@ def catch_up(connection: Connection, *, now: datetime | None = None) -> int:
     return made
 
 
-def run(*, stopping: Callable[[], bool]) -> None:
-    """Until stopped. Loses its connection, or fails at something: says so, waits, and goes on, for a while with one zone at a time."""
+def run(*, stopping: Callable[[], bool], beside: Sequence[Callable[[Connection], object]] = ()) -> None:
+    """Until stopped. Loses its connection, or fails at something: says so, waits, and goes on, for a while with one zone at a time.
+
+    `beside`: other work of this process, each a moment at a time, so that figures still come.
+    """
     pause, careful = REST_S, 0
     while not stopping():
         try:
@@ -225,6 +229,8 @@ def run(*, stopping: Callable[[], bool]) -> None:
                     health.beat(connection, PROCESS)
                     recalendar(connection)
                     made = step(connection, careful=careful > 0)
+                    for act in beside:
+                        act(connection)
                     pause, careful = REST_S, max(0, careful - 1)
                     _rest(0.0 if made >= ZONE_DAYS else max(REST_S, LEAST_SHARE * (time.monotonic() - began)), stopping)
         except Exception as error:

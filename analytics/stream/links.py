@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import psycopg
 
-from analytics import marks
+from analytics import marks, regulars
 from analytics.places import Places
 from analytics.stream import apply, claim, presence
 from analytics.stream.atlas import Atlas
@@ -71,6 +71,7 @@ def _settle_one(connection: Connection, places: Places, organisation: int, locke
     )
     if owner != shopper:
         _move(connection, places, organisation, device, np.array(sorted({owner, shopper}), dtype=np.int64))
+        regulars.inherit(connection, organisation=organisation, old=owner, new=shopper)
 
 
 def _move(connection: Connection, places: Places, organisation: int, device: int, shoppers: Ints) -> None:

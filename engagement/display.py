@@ -5,13 +5,14 @@ from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from django.utils import formats, timezone
+from django.utils import dates, formats, timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from engagement.models import Organisation, Venue
+from engagement.opening import EXCEPTIONS, WEEKDAYS, Hours, written
 
 NOTHING: Final = "–"
 BEGINNING_YEAR: Final = 1970  # first versions are valid from "the beginning of time"
@@ -56,6 +57,15 @@ def duration(seconds: float) -> str:
 
 def day(value: date) -> str:
     return formats.date_format(value, "D j M Y")
+
+
+def opening_hours(hours: Hours | None) -> str | SafeString:
+    """A line for each day of the week and for each single date."""
+    if hours is None:
+        return gettext("always open")
+    days = [(str(name), hours.get(key, [])) for key, name in zip(WEEKDAYS, dates.WEEKDAYS.values(), strict=True)]
+    single = [(day(date.fromisoformat(key)), listed) for key, listed in hours.get(EXCEPTIONS, {}).items()]
+    return format_html_join("", "<div>{}: {}</div>", ((name, written(listed) or gettext("closed")) for name, listed in (*days, *single)))
 
 
 def late(delay: timedelta) -> str:

@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy
 from analytics import drawings, plan
 from engagement import display, inbox, site
 from engagement.models import BeaconPlacement, Brand, Venue, Zone, ZoneVersion
+from engagement.opening import EXCEPTIONS, WEEKDAYS
 from engagement.place_forms import VenueForm, ZoneForm
 from engagement.scoped import ProvisionedAdmin, ScopedFilter
 
@@ -25,9 +26,17 @@ class VenueAdmin(ProvisionedAdmin):
     list_display = ("name", "key", "time_zone", "zone_count", "live")
     search_fields = ("name", "key")
     ordering = ("name",)
-    fields = ("name", "time_zone", "key", "live")
-    readonly_fields = ("key", "live")
+    readonly_fields = ("key", "live", "opening")
     change_form_outer_before_template = "analytics/venue.html"
+
+    def get_fieldsets(self, request: HttpRequest, obj: Venue | None = None) -> list[Any]:
+        if not self.has_change_permission(request, obj):
+            return [(None, {"fields": ("name", "time_zone", "opening", "key", "live")})]
+        hours = {
+            "fields": ("always_open", *WEEKDAYS, EXCEPTIONS),
+            "description": _("Figures can leave closed hours out. After a change they are made again from the beginning, and say so."),
+        }
+        return [(None, {"fields": ("name", "time_zone", "key", "live")}), (_("Opening hours"), hours)]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Venue]:
         venues: QuerySet[Venue] = super().get_queryset(request).annotate(zone_total=Count("zones"))
@@ -41,6 +50,10 @@ class VenueAdmin(ProvisionedAdmin):
     @admin.display(description=gettext_lazy("now"))
     def live(self, venue: Venue) -> str:
         return format_html('<a href="{}">{}</a>', reverse("live_venue", args=[venue.pk]), _("Live page"))
+
+    @admin.display(description=gettext_lazy("opening hours"))
+    def opening(self, venue: Venue) -> str:
+        return display.opening_hours(venue.opening_hours)
 
     def change_view(self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None) -> HttpResponse:
         venue = self.own(request, object_id)

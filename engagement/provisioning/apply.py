@@ -9,7 +9,7 @@ from django.db.models import F, Model
 
 from engagement import tenancy
 from engagement.models import ApiKey, Beacon, BeaconPlacement, Brand, Device, KeyKind, Organisation, PlacesChange, Venue, Zone, ZoneVersion
-from engagement.provisioning.plan import VERSIONED, BeaconTarget, Plan, Step, Verb, ZoneTarget
+from engagement.provisioning.plan import VENUE_FIELDS, VERSIONED, BeaconTarget, Plan, Step, Verb, ZoneTarget
 from engagement.provisioning.state import State
 
 BEGINNING: Final = datetime(1, 1, 1, tzinfo=UTC)  # the first version: history that is imported later finds it
@@ -78,16 +78,16 @@ def _brands(plan: Plan, rows: _Rows) -> None:
 
 def _venues(plan: Plan, rows: _Rows) -> None:
     new = [
-        Venue(organisation=rows.organisation, key=step.key, name=step.target.name, time_zone=step.target.time_zone)
+        Venue(organisation=rows.organisation, key=step.key, **{name: getattr(step.target, name) for name in VENUE_FIELDS})
         for step in plan.venues
         if step.verb is Verb.CREATE
     ]
     rows.venues.update({venue.key: venue for venue in Venue.objects.bulk_create(new, batch_size=_BATCH)})
     changed = [step for step in plan.venues if step.verb is Verb.CHANGE]
     for step in changed:
-        rows.venues[step.key].name = step.target.name
-        rows.venues[step.key].time_zone = step.target.time_zone
-    _rewrite(Venue, [rows.venues[step.key] for step in changed], ("name", "time_zone"))
+        for name in VENUE_FIELDS:
+            setattr(rows.venues[step.key], name, getattr(step.target, name))
+    _rewrite(Venue, [rows.venues[step.key] for step in changed], VENUE_FIELDS)
 
 
 def _zones(plan: Plan, rows: _Rows) -> None:

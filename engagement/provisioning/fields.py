@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from django.utils.translation import gettext as _
 
-from engagement import inbox
+from engagement import inbox, opening
 from engagement.provisioning.faults import Wrong
 
 Check = Callable[[Any], Any]
@@ -62,6 +62,13 @@ def time_zone(value: Any) -> str:
     if text(value) not in zoneinfo.available_timezones() - _NOT_PLACES:
         raise Wrong(_("This is not a time zone of the IANA list, such as Africa/Johannesburg."))
     return str(value)
+
+
+def opening_hours(value: Any) -> opening.Hours:
+    wrong = opening.faults(value)
+    if wrong:
+        raise Wrong("", *((place, _(sentence)) for place, sentence in wrong))
+    return opening.canonical(value)
 
 
 def whole(low: int, high: int) -> Check:

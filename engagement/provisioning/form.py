@@ -28,7 +28,13 @@ _LIMITS: Final[dict[str, Check]] = {
 }
 _ORGANISATION: Final[dict[str, Check]] = {"key": fields.slug, "name": fields.name(200)}
 _BRAND: Final[dict[str, Check]] = {"key": fields.key, "name": fields.name(200)}
-_VENUE: Final[dict[str, Check]] = {**_BRAND, "time_zone": fields.time_zone, "boundary": optional(boundary), **_LIMITS}
+_VENUE: Final[dict[str, Check]] = {
+    **_BRAND,
+    "time_zone": fields.time_zone,
+    "opening_hours": optional(fields.opening_hours),
+    "boundary": optional(boundary),
+    **_LIMITS,
+}
 _ZONE: Final[dict[str, Check]] = {
     **_BRAND,
     "venue": fields.key,
@@ -163,6 +169,7 @@ def _venue(place: str, raw: Any, faults: list[Fault]) -> VenueItem:
         key=given.get("key", ""),
         name=given.get("name", UNSET),
         time_zone=given.get("time_zone", UNSET),
+        opening_hours=given.get("opening_hours", UNSET),
         boundary=given.get("boundary", UNSET),
         thresholds=_thresholds(given),
     )

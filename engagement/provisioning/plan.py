@@ -10,6 +10,7 @@ from msgspec import UnsetType
 
 from engagement.inbox import describe_address
 from engagement.models import Brand, Organisation, Venue, Zone, ZoneKind, ZoneVersion
+from engagement.opening import EXCEPTIONS, WEEKDAYS, Hours, written
 from engagement.provisioning.defaults import THRESHOLDS, resolve
 from engagement.provisioning.state import State
 from engagement.provisioning.wanted import BeaconItem, Document, KeyItem, Named, VenueItem, ZoneItem
@@ -46,6 +47,7 @@ class NamedTarget:
 @dataclass(frozen=True, kw_only=True)
 class VenueTarget(NamedTarget):
     time_zone: str
+    opening_hours: Hours | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +89,7 @@ class Plan:
             yield from section
 
 
+VENUE_FIELDS = ("name", "time_zone", "opening_hours")
 VERSIONED = ("parent", "floor", "boundary", *THRESHOLDS)  # a change of one of these makes a version; any other does not
 
 
@@ -128,9 +131,10 @@ def _venue(item: VenueItem, known: Venue | None) -> Step[VenueTarget]:
         key=item.key,
         name=_said(item.name, lambda: known.name if known else ""),
         time_zone=_said(item.time_zone, lambda: known.time_zone if known else ""),
+        opening_hours=_said(item.opening_hours, lambda: known.opening_hours if known else None),
     )
-    before = {"name": known.name, "time_zone": known.time_zone} if known else None
-    return _step(_("venue"), target, item.key, before, {"name": target.name, "time_zone": target.time_zone})
+    before = {name: getattr(known, name) for name in VENUE_FIELDS} if known else None
+    return _step(_("venue"), target, item.key, before, {name: getattr(target, name) for name in VENUE_FIELDS})
 
 
 def _root(item: VenueItem, state: State) -> Step[ZoneTarget]:
@@ -225,7 +229,15 @@ def _shown(value: Any) -> str:
         return _("none")
     if not isinstance(value, dict):
         return str(value)
+    if "coordinates" not in value:
+        return _hours(value)
     return _("%(type)s with %(number)d positions") % {"type": value["type"], "number": _positions(value["coordinates"])}
+
+
+def _hours(hours: Hours) -> str:
+    """`mon 09:00-21:00; 2026-12-25 closed`."""
+    named = {**{name: hours[name] for name in WEEKDAYS if hours.get(name)}, **hours.get(EXCEPTIONS, {})}
+    return "; ".join(f"{name} {written(listed) or _('closed')}" for name, listed in named.items()) or _("always closed")
 
 
 def _positions(coordinates: Any) -> int:

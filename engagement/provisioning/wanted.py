@@ -6,6 +6,8 @@ from typing import Any
 
 from msgspec import UNSET, UnsetType
 
+from engagement.opening import Hours
+
 Boundary = dict[str, Any]
 
 
@@ -32,6 +34,7 @@ class Placed(Named):
 @dataclass(frozen=True, kw_only=True)
 class VenueItem(Placed):
     time_zone: str | UnsetType = UNSET
+    opening_hours: Hours | UnsetType | None = UNSET
 
 
 @dataclass(frozen=True, kw_only=True)

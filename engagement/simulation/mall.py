@@ -16,6 +16,14 @@ BEACON_UUID: Final = "2f234454-cf6d-4a0f-adf2-f4911ba9ffa6"
 EDDYSTONE_NAMESPACE: Final = "edd1ebeac04e5defa017"
 METRES_PER_DEGREE: Final = 111_320.0
 
+# The doors are open while nearly all come (people.KINDS). Who comes by night goes to the food court and the pharmacy.
+DAYTIME: Final = ["08:00", "22:00"]
+UNTIL_ONE: Final = ["08:00", "01:00"]
+HOURS: Final[dict[str, list[list[str]]]] = {
+    **{day: [DAYTIME] for day in ("mon", "tue", "wed", "thu", "sun")},
+    **{day: [UNTIL_ONE] for day in ("fri", "sat")},
+}
+
 ROOT: Final = "atrium-galleria"
 FOOD_COURT: Final = "food-court"
 
@@ -234,7 +242,15 @@ class Mall:
         return {
             "organisation": {"key": organisation, "name": name},
             "brands": [{"key": key, "name": brand} for key, brand in brands.items()],
-            "venues": [{"key": ROOT, "name": "Atrium Galleria", "time_zone": self.city.time_zone, "boundary": self.polygon(outline)}],
+            "venues": [
+                {
+                    "key": ROOT,
+                    "name": "Atrium Galleria",
+                    "time_zone": self.city.time_zone,
+                    "opening_hours": HOURS,
+                    "boundary": self.polygon(outline),
+                }
+            ],
             "zones": [self._zone(place) for place in self.places],
             "beacons": [{"key": f"beacon-{index:03d}", "zone": place.key, **self.beacon_name(index)} for index, (place, _) in enumerate(self.beacons)],
             "keys": keys,

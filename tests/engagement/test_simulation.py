@@ -5,15 +5,17 @@ import json
 import subprocess
 import sys
 from collections import Counter
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from itertools import combinations
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
 from shapely import Polygon
 
-from engagement.simulation.mall import CITIES, ROOT, Mall
+from engagement import opening
+from engagement.simulation.mall import CITIES, HOURS, ROOT, Mall
 from engagement.simulation.people import SHOPPERS, Population
 from engagement.simulation.phones import MOST_EVENTS, Pocket, history
 from engagement.simulation.traces import Day, Trace
@@ -44,6 +46,17 @@ def events(traces: list[Trace]) -> list[dict[str, Any]]:
 def test_the_mall_has_two_floors_forty_stores_and_a_street_outside() -> None:
     kinds = Counter(place.kind for place in Mall().places)
     assert kinds == {"store": 40, "floor": 2, "area": 5, "entrance": 3, "street": 2}
+
+
+def test_the_mall_is_open_while_nearly_all_come_and_some_come_by_night(population: Population) -> None:
+    assert not opening.faults(HOURS)
+    for number in range(7):
+        day = FIRST + timedelta(days=number)
+        [(start, end)] = opening.spans(HOURS, day, ZoneInfo("UTC"))
+        hours = [outing.hour for outing in population.outings(day) if outing.door]
+        midnight = datetime.combine(day, time(), UTC)
+        came = sum(start <= midnight + timedelta(hours=hour) < end for hour in hours)
+        assert 0.88 * len(hours) < came < len(hours), day
 
 
 def test_no_two_places_overlap_but_a_floor_and_what_lies_on_it() -> None:

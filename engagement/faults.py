@@ -29,6 +29,7 @@ POINTS: Final = (
     "sweep.before_commit",
     "figures.locked",
     "figures.before_commit",
+    "trial.before_commit",
 )
 _SIGNALS: Final = {"kill": signal.SIGKILL, "segv": signal.SIGSEGV, "stop": signal.SIGSTOP}
 _name, _, _action = os.environ.get("FAULT", "").partition(":")

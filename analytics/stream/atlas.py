@@ -28,6 +28,12 @@ class Atlas:
 
 
 def load(connection: Connection, organisation: int) -> Places:
+    versions, placements = rows(connection, organisation)
+    return Places(versions=versions, placements=placements)
+
+
+def rows(connection: Connection, organisation: int) -> tuple[list[Version], list[Placement]]:
+    """All versions of the organisation's zones, and all placements of its beacons."""
     versions = connection.execute(
         """SELECT z.id, z.key, v.valid_from, v.valid_to, v.parent_id, v.boundary, v.exit_grace_s, v.min_stay_s, v.enter_rssi, v.hold_rssi, v.max_accuracy_m
            FROM engagement_zoneversion v JOIN engagement_zone z ON z.id = v.zone_id WHERE z.organisation_id = %s""",
@@ -38,9 +44,9 @@ def load(connection: Connection, organisation: int) -> Places:
            WHERE b.organisation_id = %s""",
         [organisation],
     ).fetchall()
-    return Places(
-        versions=[Version(zone, key, _since(start), _until(end), *rest) for zone, key, start, end, *rest in versions],
-        placements=[Placement(bytes(address), zone, _since(start), _until(end)) for address, zone, start, end in placements],
+    return (
+        [Version(zone, key, _since(start), _until(end), *rest) for zone, key, start, end, *rest in versions],
+        [Placement(bytes(address), zone, _since(start), _until(end)) for address, zone, start, end in placements],
     )
 
 

@@ -9,16 +9,20 @@ from datetime import datetime
 from typing import Any
 
 from django.db import connection, transaction
+from django.db.models import F
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from msgspec import UNSET
 
-from engagement.models import Organisation
-from engagement.provisioning import form, references
+from engagement.models import Organisation, PlacesChange
+from engagement.provisioning import form, history, references
 from engagement.provisioning.apply import BEGINNING, apply
+from engagement.provisioning.defaults import THRESHOLDS
 from engagement.provisioning.faults import Fault, Refused, in_order
 from engagement.provisioning.plan import Verb, compare, describe
 from engagement.provisioning.state import load
 
-__all__ = ["BEGINNING", "Fault", "Refused", "Report", "parse", "provision"]
+__all__ = ["BEGINNING", "Fault", "Refused", "Report", "correct", "parse", "provision"]
 parse = form.parse
 
 
@@ -59,6 +63,37 @@ def provision(document: Any, *, dry_run: bool = False, now: datetime | None = No
         keys=keys,
         lines=describe(plan),
     )
+
+
+def correct(document: Any, *, since: datetime, now: datetime | None = None) -> list[str]:
+    """Say that zones have had other settings since an instant (BEGINNING: always), and order their history to be made again from there.
+
+    The document names zones or venues that are there. Their thresholds as they are after it, and a boundary that it mentions, replace those of
+    every version since then. Returns the keys of the zones that this changes. Raises Refused, having changed nothing.
+    """
+    wanted, faults = form.read(document)
+    with transaction.atomic():
+        organisation = _locked(wanted.organisation.key)
+        state = load(organisation)
+        faults += references.check(wanted, state)
+        items = [*wanted.venues, *wanted.zones]
+        faults += [Fault(item.place, _("There is no zone %(key)s.") % {"key": item.key}) for item in items if item.key and item.key not in state.zones]
+        if since > (now or timezone.now()):
+            faults.append(Fault("since", _("This lies in the future. History can be corrected up to now.")))
+        if faults or organisation is None:
+            raise Refused(in_order(faults))
+        drawn = {item.key for item in items if item.boundary is not UNSET}
+        changed = []
+        for step in compare(wanted, state).zones:
+            names = (*THRESHOLDS, "boundary") if step.key in drawn else THRESHOLDS
+            if history.rewrite(state.zones[step.key], {name: step.target.settings[name] for name in names}, since):
+                changed.append(step.key)
+        if changed:
+            Organisation.objects.filter(pk=organisation.pk).update(places_revision=F("places_revision") + 1)
+            PlacesChange.objects.create(
+                organisation=organisation, since=None if since == BEGINNING else since, reason=f"corrected the history of {', '.join(changed)}"[:200]
+            )
+    return changed
 
 
 def _locked(key: str) -> Organisation | None:

@@ -4,11 +4,11 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from analytics import figures
+from analytics import figures, trial
 
 
 class Command(BaseCommand):
-    help = "Makes figures of stays, zone by zone and day by day, until stopped. Several may run."
+    help = "Makes figures of stays, zone by zone and day by day, and works on trials of settings, until stopped. Several may run."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--once", action="store_true", help="make what is marked and due, and end")
@@ -17,6 +17,8 @@ class Command(BaseCommand):
         if options["once"]:
             with figures.session() as connection:
                 self.stdout.write(f"{figures.catch_up(connection)} zones' days were made.")
+                while trial.step(connection):
+                    pass
             return
         stop = False
 
@@ -26,4 +28,4 @@ class Command(BaseCommand):
 
         signal.signal(signal.SIGTERM, note)
         signal.signal(signal.SIGINT, note)
-        figures.run(stopping=lambda: stop)
+        figures.run(stopping=lambda: stop, beside=(trial.step,))

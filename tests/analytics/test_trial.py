@@ -1,0 +1,409 @@
+"""Trials of settings: what they show, that it is true, and what saving them does."""
+
+import random
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import Any, Final
+
+import pytest
+
+from analytics import figures, reports, trial
+from analytics.models import Recut, Regular, Stay, Trial, TrialSlice
+from analytics.stream import loop
+from analytics.stream.batch import to_us
+from engagement import inbox, partitions, provisioning
+from engagement.models import Organisation, Shopper, Zone, ZoneVersion
+from tests.analytics.phones import BREW, CLOCK, DOOR, HALL, PAGE, drain, finished, morning, rows, send
+from tests.cast import EDDYSTONE, at
+from tests.servers import ROOT
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+FOOTFALL: Final = ("visits", "visitors", "pass_bys", "dwell_median_s", "dwell_p90_s", "dwell_mean_s")
+NOTHING: Final = {"visits": 0, "visitors": 0, "pass_bys": 0, "came_back": 0, "dwell_median_s": None, "dwell_p90_s": None, "dwell_mean_s": None}
+
+
+@pytest.fixture
+def worker(transactional_db: None) -> Iterator[loop.Worker]:
+    made = loop.Worker()
+    partitions.ensure(made.connection)
+    yield made
+    made.connection.close()
+
+
+@pytest.fixture
+def door(acme: Organisation) -> Zone:
+    """The door, at which a gap of more than a minute has always ended a stay."""
+    correct(acme, {"key": "north-door", "exit_grace_s": 60})
+    return zone_of("north-door")
+
+
+def zone_of(key: str) -> Zone:
+    return Zone.objects.select_related("venue", "organisation").get(key=key)
+
+
+def correct(organisation: Organisation, *zones: dict[str, Any], since: datetime = provisioning.BEGINNING) -> list[str]:
+    return provisioning.correct({"organisation": {"key": organisation.key}, "zones": list(zones)}, since=since)
+
+
+def tried(zone: Zone, **changed: Any) -> Trial:
+    return trial.ask(zone=zone, settings={**trial.current_settings(zone), **changed}, by="alice")
+
+
+def flap(organisation: Organisation, times: int = 10) -> None:
+    """A phone at the door: heard for 40 s, then not for 100 s, over and over."""
+    begin = morning(3)
+    heard = [begin + timedelta(seconds=140 * turn + second) for turn in range(times) for second in (0, 20, 40)]
+    send(organisation, "flapping", rows(*heard, lon_lat=at(*DOOR)))
+
+
+def footfall(zone: Zone) -> dict[str, Any]:
+    """Of the last seven days, as the reports have it, and who came back, counted stay by stay."""
+    start, end = (datetime.fromtimestamp(CLOCK.begin(CLOCK.day_of(to_us(morning(0))) - days) / 1_000_000, tz=morning(0).tzinfo) for days in (7, 0))
+    total = asdict(reports.footfall(organisation=zone.organisation, zone=zone, start=start, end=end, grain="day").total)
+    stays = list(Stay.objects.filter(zone=zone, counted=True, started__gte=start, started__lt=end).order_by("shopper_id", "started"))
+    back = sum(a.shopper_id == b.shopper_id and b.started - a.ended <= timedelta(minutes=10) for a, b in pairwise(stays))
+    return {**{name: total[name] for name in FOOTFALL}, "came_back": back}
+
+
+def crowd(organisation: Organisation, seed: int, people: int = 24) -> None:
+    """People who wander between places for nine days, some across midnight, some heard by beacons, some leaving by a transition."""
+    chance = random.Random(seed)
+    for number in range(people):
+        device, shopper = f"phone-{number}", f"crm-{number // 2}" if number % 3 == 0 else None
+        for _ in range(chance.randint(1, 4)):
+            now = morning(chance.randint(0, 9), chance.choice([10, 15, 23.8, 0.1]) + chance.random() / 10)
+            records: list[bytes] = []
+            for _ in range(chance.randint(2, 25)):
+                now += timedelta(seconds=chance.choice([5, 30, 55, 61, 110, 130, 290, 310, 800, 1000]))
+                if now > datetime.now(now.tzinfo):
+                    break
+                name, us = random.Random(chance.random()).randbytes(16), to_us(now)
+                match chance.randint(0, 9):
+                    case 0:
+                        records.append(inbox.transition(event_id=name, at_us=us, direction=inbox.EXIT, extra=0))
+                    case 1 | 2:
+                        address = inbox.eddystone_address(bytes.fromhex(EDDYSTONE["namespace"]), bytes.fromhex(EDDYSTONE["instance"]))
+                        records.append(inbox.sighting(event_id=name, at_us=us, address=address, rssi=chance.choice([-70, -84, -88, -93, -97])))
+                    case _:
+                        (east, north), spread = chance.choice([(DOOR, 6), (DOOR, 6), (BREW, 45), (BREW, 45), (PAGE, 45), (HALL, 45)])
+                        lon, lat = at(east + chance.uniform(-spread, spread), north + chance.uniform(-spread, spread))
+                        records.append(inbox.fix(event_id=name, at_us=us, lat=lat, lon=lon, accuracy=chance.choice([5.0, 20.0, 45.0, 70.0])))
+            if records:
+                send(organisation, device, records, shopper=shopper, extras=["north-brew"])
+
+
+# --- What a trial shows ---------------------------------------------------------------------------------------------------
+
+
+def test_a_phone_that_flaps_at_the_door_came_ten_times_or_once(acme: Organisation, door: Zone, worker: loop.Worker) -> None:
+    flap(acme)
+    drain(worker)
+    asked = finished(tried(door, exit_grace_s=300))
+    dwell = {"dwell_median_s": 40, "dwell_p90_s": 40, "dwell_mean_s": 40}
+    assert asked.result["present"] == {"visits": 10, "visitors": 1, "pass_bys": 0, "came_back": 9, **dwell}
+    long = {"dwell_median_s": 1300, "dwell_p90_s": 1300, "dwell_mean_s": 1300}
+    assert asked.result["tried"] == {"visits": 1, "visitors": 1, "pass_bys": 0, "came_back": 0, **long}
+    assert (asked.result["events"], asked.done, asked.of) == (30, 1, 1)
+    assert asked.present["exit_grace_s"] == 60
+    assert not TrialSlice.objects.exists()
+
+
+def test_who_comes_back_after_ten_minutes_exactly_came_back_and_a_second_later_did_not(acme: Organisation, door: Zone, worker: loop.Worker) -> None:
+    begin = morning(2)
+    for device, away in (("soon", 600), ("late", 601)):
+        send(acme, device, rows(*(begin + timedelta(seconds=s) for s in (0, 40, 40 + away, 80 + away)), lon_lat=at(*DOOR)))
+    drain(worker)
+    result = finished(tried(door, min_stay_s=41)).result
+    assert (result["present"]["visits"], result["present"]["came_back"]) == (4, 1)
+    assert (result["tried"]["visits"], result["tried"]["pass_bys"], result["tried"]["came_back"]) == (0, 4, 0)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_present_column_is_what_is_stored_and_the_tried_one_what_the_correction_makes(acme: Organisation, worker: loop.Worker, seed: int) -> None:
+    crowd(acme, seed)
+    drain(worker)
+    changes = {
+        "north": {"exit_grace_s": 301, "min_stay_s": 60},
+        "north-ground": {"max_accuracy_m": 80.0},
+        "north-brew": {"exit_grace_s": 60, "max_accuracy_m": 20.0},
+        "north-page": {"enter_rssi": -90, "hold_rssi": -98, "exit_grace_s": 305},
+        "north-door": {"min_stay_s": 0, "enter_rssi": -70},
+    }
+    for key, changed in changes.items():
+        zone = zone_of(key)
+        asked = finished(tried(zone, **changed))
+        assert asked.result["present"] == footfall(zone), key
+        assert asked.result["present"]["visits"] and asked.result["present"] != asked.result["tried"], key
+        trial.save(trial=asked, by="alice", correct=True)
+        drain(worker)
+        assert asked.result["tried"] == footfall(zone), key
+        assert finished(tried(zone, exit_grace_s=77)).result["present"] == asked.result["tried"], key
+
+
+def test_a_boundary_can_be_tried_too(acme: Organisation, worker: loop.Worker) -> None:
+    begin = morning(1)
+    send(acme, "phone", rows(*(begin + timedelta(seconds=60 * n) for n in range(10)), lon_lat=at(*HALL)))
+    drain(worker)
+    brew = zone_of("north-brew")
+    hall = ZoneVersion.objects.get(zone__key="north-ground", valid_to=None).boundary
+    asked = finished(tried(brew, boundary=hall))
+    assert (asked.result["present"]["visits"], asked.result["tried"]["visits"]) == (0, 1)
+    trial.save(trial=asked, by="alice", correct=True)
+    drain(worker)
+    assert footfall(brew) == asked.result["tried"]
+
+
+def test_who_has_no_stay_yet_is_found_where_weaker_signals_are_tried(acme: Organisation, worker: loop.Worker) -> None:
+    address = inbox.eddystone_address(bytes.fromhex(EDDYSTONE["namespace"]), bytes.fromhex(EDDYSTONE["instance"]))
+    begin = to_us(morning(4))
+    faint = [inbox.sighting(event_id=bytes([n]) * 16, at_us=begin + n * 60_000_000, address=address, rssi=-90) for n in range(5)]
+    send(acme, "faint", faint)
+    drain(worker)
+    assert not Stay.objects.exists()
+    result = finished(tried(zone_of("north-page"), enter_rssi=-91)).result
+    assert result["present"] == NOTHING
+    assert result["tried"] == {**NOTHING, "visits": 1, "visitors": 1, "dwell_median_s": 240, "dwell_p90_s": 240, "dwell_mean_s": 240}
+
+
+def test_a_stay_of_many_days_is_followed_to_its_beginning_and_to_its_end(acme: Organisation, worker: loop.Worker) -> None:
+    """A terminal in the mall that reports every ten minutes, from 12 days ago, and from 5 days ago until today."""
+    for device, first, last in (("old", 12, 6), ("new", 5, 0)):
+        begin, hours = morning(first, 12), 24 * (first - last) - 11
+        ticks = [begin + timedelta(minutes=10 * n) for n in range(hours * 6)]
+        send(acme, device, rows(*ticks, lon_lat=at(*HALL)))
+    drain(worker)
+    root = zone_of("north")
+    result = finished(tried(root, exit_grace_s=700)).result
+    assert result["present"] == result["tried"] == footfall(root)
+    assert result["present"]["visits"] == 1
+    assert result["present"]["dwell_median_s"] == (24 * 5 - 11) * 3600 - 600
+    assert finished(tried(root, exit_grace_s=599)).result["tried"]["visits"] == 0
+
+
+def test_staff_are_left_out_of_both_sides(acme: Organisation, door: Zone, worker: loop.Worker) -> None:
+    flap(acme)
+    drain(worker)
+    Regular.objects.create(organisation=acme, shopper=Shopper.objects.get(device_key="flapping"), state=Regular.State.CONFIRMED)
+    asked = finished(tried(door, exit_grace_s=300))
+    assert (asked.result["present"], asked.result["tried"], asked.of) == (NOTHING, NOTHING, 0)
+
+
+def test_where_nothing_happened_nothing_is_found(acme: Organisation, door: Zone) -> None:
+    asked = finished(tried(door, exit_grace_s=300))
+    assert asked.result == {"events": 0, "present": NOTHING, "tried": NOTHING}
+    assert (asked.done, asked.of, asked.failed) == (0, 0, "")
+
+
+def test_today_and_what_began_eight_days_ago_are_no_part_of_it(acme: Organisation, door: Zone, worker: loop.Worker) -> None:
+    asked = tried(door, exit_grace_s=300)
+    assert (asked.since, asked.until) == (morning(7, 0), morning(0, 0))
+    for device, moment in (("before", asked.since - timedelta(seconds=1)), ("first", asked.since), ("last", asked.until - timedelta(seconds=1))):
+        send(acme, device, rows(*(moment + timedelta(seconds=s) for s in (0, 30)), lon_lat=at(*DOOR)))
+    drain(worker)
+    assert finished(asked).result["present"]["visits"] == 2
+
+
+# --- The work -------------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_is_changed_by_trying(acme: Organisation, door: Zone, worker: loop.Worker) -> None:
+    flap(acme)
+    drain(worker)
+    before = [list(model.objects.order_by("pk").values()) for model in (Stay, ZoneVersion, Organisation, Recut)]
+    finished(tried(door, exit_grace_s=300))
+    assert [list(model.objects.order_by("pk").values()) for model in (Stay, ZoneVersion, Organisation, Recut)] == before
+
+
+def test_a_worker_that_is_killed_is_followed_by_one_that_goes_on(
+    acme: Organisation, door: Zone, worker: loop.Worker, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trial, "SLICE", 1)
+    for number in range(3):
+        send(acme, f"phone-{number}", rows(*(morning(2) + timedelta(seconds=s) for s in (0, 40)), lon_lat=at(*DOOR)))
+    drain(worker)
+    asked = tried(door, exit_grace_s=300)
+    with figures.session() as connection:
+        for _ in range(2):
+            trial.step(connection, turn_s=0)  # cut, and the first slice
+    command = [sys.executable, "manage.py", "figures", "--once"]
+    died = subprocess.run(command, env={**environment, "FAULT": "trial.before_commit:kill"}, cwd=ROOT, check=False, timeout=60)
+    assert died.returncode == -9
+    asked.refresh_from_db()
+    assert (asked.done, asked.of, asked.attempts) == (1, 3, 1)
+    assert finished(asked).result["present"]["visits"] == 3
+    assert asked.done == 3
+
+
+def test_a_trial_that_ends_its_worker_each_time_is_given_up_and_the_next_one_is_done(
+    acme: Organisation, door: Zone, environment: dict[str, str], worker: loop.Worker
+) -> None:
+    asked = tried(door, exit_grace_s=300)
+    Trial.objects.filter(pk=asked.pk).update(attempts=trial.TRIES)
+    other = tried(door, exit_grace_s=301)
+    assert finished(asked).failed == "The worker ended each time while working on this trial."
+    assert finished(other).result
+
+
+def test_a_trial_that_fails_is_given_up_after_three_times(acme: Organisation, door: Zone, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> None:
+        raise ValueError("a position")
+
+    monkeypatch.setattr(trial, "_cut", fail)
+    asked = finished(tried(door, exit_grace_s=300))
+    assert (asked.failed, asked.result) == ("It failed 3 times: ValueError.", None)
+
+
+def test_a_cancelled_trial_is_forgotten_with_all_that_was_found(acme: Organisation, door: Zone, worker: loop.Worker) -> None:
+    flap(acme)
+    drain(worker)
+    asked = tried(door, exit_grace_s=300)
+    with figures.session() as connection:
+        trial.step(connection, turn_s=0)
+        assert TrialSlice.objects.count() == 1
+        assert trial.cancel(asked)
+        assert trial.step(connection) == 0
+    assert not Trial.objects.exists() and not TrialSlice.objects.exists()
+    assert not trial.cancel(finished(tried(door, exit_grace_s=300)))
+
+
+def test_two_workers_share_the_trials_and_none_is_done_twice(acme: Organisation, door: Zone, worker: loop.Worker) -> None:
+    flap(acme)
+    drain(worker)
+    asked = tried(door, exit_grace_s=300)
+    with figures.session() as one, figures.session() as other, trial._next(one) as held:
+        assert held == asked.pk
+        assert trial.step(other) == 0
+
+
+def test_places_that_change_meanwhile_begin_the_trial_again(acme: Organisation, door: Zone, worker: loop.Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trial, "SLICE", 1)
+    for number in range(2):
+        send(acme, f"phone-{number}", rows(*(morning(2) + timedelta(seconds=s) for s in (0, 100)), lon_lat=at(*DOOR)))
+    drain(worker)
+    asked = tried(door, exit_grace_s=300)
+    with figures.session() as connection:
+        for _ in range(2):
+            trial.step(connection, turn_s=0)
+    correct(acme, {"key": "north-door", "exit_grace_s": 120})
+    drain(worker)
+    result = finished(asked).result
+    assert result["present"]["visits"] == result["tried"]["visits"] == 2
+
+
+def test_the_same_trial_is_not_begun_twice_and_only_a_few_at_once(acme: Organisation, door: Zone) -> None:
+    first = tried(door, exit_grace_s=300)
+    assert tried(door, exit_grace_s=300) == first
+    tried(door, exit_grace_s=301)
+    tried(door, exit_grace_s=302)
+    with pytest.raises(trial.TooMany):
+        tried(door, exit_grace_s=303)
+    finished(first)
+    tried(door, exit_grace_s=303)
+    with pytest.raises(trial.NothingToTry):
+        tried(door)
+
+
+# --- Saving ---------------------------------------------------------------------------------------------------------------
+
+
+def versions(zone: Zone) -> list[tuple[datetime, datetime | None, int]]:
+    return list(ZoneVersion.objects.filter(zone=zone).order_by("valid_from").values_list("valid_from", "valid_to", "exit_grace_s"))
+
+
+def test_settings_saved_from_now_on_are_a_new_version_and_leave_history_alone(acme: Organisation, door: Zone, worker: loop.Worker) -> None:
+    flap(acme)
+    drain(worker)
+    asked = finished(tried(door, exit_grace_s=300))
+    now = morning(0)
+    trial.save(trial=asked, by="alice", now=now)
+    drain(worker)
+    assert versions(door) == [(provisioning.BEGINNING, now, 60), (now, None, 300)]
+    assert footfall(door)["visits"] == 10
+    asked.refresh_from_db()
+    assert (asked.saved_at, asked.saved_by) == (now, "alice")
+    with pytest.raises(trial.NotToSave):
+        trial.save(trial=asked, by="alice")
+
+
+def test_corrected_history_gives_new_figures_that_say_when_they_were_restated(acme: Organisation, door: Zone, worker: loop.Worker) -> None:
+    flap(acme)
+    drain(worker)
+    with figures.session() as connection:
+        figures.catch_up(connection)
+        assert (footfall(door)["visits"], restated(door)) == (10, [])
+        asked = finished(tried(door, exit_grace_s=300))
+        trial.save(trial=asked, by="alice", correct=True)
+        assert versions(door) == [(provisioning.BEGINNING, None, 300)]
+        drain(worker)
+        recut = Recut.objects.latest("pk")
+        assert (recut.since, recut.done, recut.of, recut.reason) == (None, 1, 1, "corrected the history of north-door")
+        assert footfall(door) == asked.result["tried"]  # at once: marked days are read from their stays
+        figures.catch_up(connection)
+        assert footfall(door) == asked.result["tried"]
+        assert len(restated(door)) == 1
+
+
+def restated(zone: Zone) -> list[datetime]:
+    return list(zone.zoneday_set.exclude(restated_at=None).values_list("restated_at", flat=True))
+
+
+def test_history_corrected_since_a_day_leaves_what_was_before_it(acme: Organisation, door: Zone, worker: loop.Worker) -> None:
+    flap(acme)
+    drain(worker)
+    asked = finished(tried(door, exit_grace_s=300))
+    since = morning(2, 0)
+    trial.save(trial=asked, by="alice", correct=True, since=since)
+    drain(worker)
+    assert versions(door) == [(provisioning.BEGINNING, since, 60), (since, None, 300)]
+    assert footfall(door)["visits"] == 10  # it flapped the day before
+    assert Recut.objects.latest("pk").since == since
+
+
+def test_a_correction_replaces_the_versions_since_then_and_joins_those_that_become_alike(acme: Organisation, door: Zone) -> None:
+    for days_ago, grace in ((5, 100), (3, 110)):
+        provisioning.provision({"organisation": {"key": "acme"}, "zones": [{"key": "north-door", "exit_grace_s": grace}]}, now=morning(days_ago))
+    provisioning.provision({"organisation": {"key": "acme"}, "zones": [{"key": "north-door", "parent": "north-ground"}]}, now=morning(1))
+    assert correct(acme, {"key": "north-door", "exit_grace_s": 300}, since=morning(4)) == ["north-door"]
+    begin = provisioning.BEGINNING
+    assert versions(door) == [(begin, morning(5), 60), (morning(5), morning(4), 100), (morning(4), morning(1), 300), (morning(1), None, 300)]
+    assert ZoneVersion.objects.get(zone=door, valid_to=None).parent == zone_of("north-ground")
+    assert correct(acme, {"key": "north-door", "exit_grace_s": 300}, since=morning(4)) == []  # told again, it changes nothing
+    assert correct(acme, {"key": "north-door", "exit_grace_s": 100}, since=morning(5)) == ["north-door"]
+    assert versions(door) == [(begin, morning(5), 60), (morning(5), morning(1), 100), (morning(1), None, 100)]
+
+
+@pytest.mark.parametrize(
+    ("zone", "place", "sentence"),
+    [
+        ({"key": "north-door", "exit_grace_s": -1}, "zones[0].exit_grace_s", "This must be a whole number from 0 to 86400."),
+        ({"key": "north-door", "hold_rssi": -80}, "zones[0].hold_rssi", "hold_rssi (-80) must not be above enter_rssi (-85)."),
+        ({"key": "arcade-shop", "exit_grace_s": 60}, "zones[0]", "There is no zone arcade-shop."),
+    ],
+)
+def test_a_wrong_correction_is_refused_as_a_wrong_provision_file_is(
+    acme: Organisation, rival: Organisation, zone: dict[str, Any], place: str, sentence: str
+) -> None:
+    before = list(ZoneVersion.objects.order_by("pk").values())
+    with pytest.raises(provisioning.Refused) as refused:
+        correct(acme, zone)
+    assert (place, sentence) in [(fault.place, fault.message) for fault in refused.value.faults]
+    with pytest.raises(provisioning.Refused, match="This lies in the future"):
+        correct(acme, {"key": "north-door", "exit_grace_s": 300}, since=morning(-2))
+    assert list(ZoneVersion.objects.order_by("pk").values()) == before
+
+
+def test_a_venues_root_is_tried_and_corrected_as_the_venue(acme: Organisation, worker: loop.Worker) -> None:
+    begin = morning(2)
+    send(acme, "phone", rows(*(begin + timedelta(seconds=s) for s in (0, 300, 1000, 1300)), lon_lat=at(*HALL)))
+    drain(worker)
+    root = zone_of("north")
+    asked = finished(tried(root, exit_grace_s=300))
+    assert (asked.result["present"]["visits"], asked.result["tried"]["visits"]) == (1, 2)
+    trial.save(trial=asked, by="alice", correct=True, since=asked.since)
+    drain(worker)
+    assert footfall(root) == asked.result["tried"]

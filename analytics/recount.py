@@ -1,6 +1,7 @@
 """Everything computed again from the stored events, beside the live tables, and the differences. Changes nothing.
 
 Each slice of shoppers is read in one snapshot, so a recount may run while events come in: the stream commits events and stays together.
+So is each slice of a zone's days: the stays that changed since its figures were made have left marks, and are compared when those are gone.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,9 +12,12 @@ from typing import Any, Final
 import numpy as np
 import psycopg
 
-from analytics import binary, stays
+from analytics import binary, days, facts, stays
+from analytics.calendars import to_date, to_moment, to_us
+from analytics.days import Key
 from analytics.models import Recount
 from analytics.places import Places
+from analytics.premises import Premises, around
 from analytics.stays import NEVER
 from analytics.stream import atlas, events, presence
 from analytics.stream.batch import to_datetime
@@ -23,7 +27,10 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 Stay = tuple[int, int, int, int, int, bool, bool]  # shopper, zone, started, ended, closes_at, cut, counted
 
 SLICE: Final = 300  # shoppers or devices in one snapshot
+ZONE_DAYS: Final = 50  # of one zone, in one snapshot
 EXAMPLES: Final = 20
+_COUNTS: Final = ("visits", "visitors", "pass_bys", "dwell_us")
+_STORED: Final = ("digest", "reach", *_COUNTS, *facts.COLUMNS)
 
 
 @dataclass(slots=True)
@@ -32,6 +39,7 @@ class Report:
 
     shoppers: int = 0
     stays: int = 0
+    zone_days: int = 0
     differences: int = 0
     examples: list[str] = field(default_factory=list)
 
@@ -41,8 +49,11 @@ class Report:
             self.examples.append(sentence)
 
 
-def recount(*, progress: Callable[[int], None] = lambda _: None) -> Report:
-    """Compare all organisations' owners, stays and counters with their events. `progress` is told the shoppers done."""
+def recount(*, now: datetime | None = None, progress: Callable[[int], None] = lambda _: None) -> Report:
+    """Compare all organisations' owners, stays and counters with their events, and the stored figures with the stays.
+
+    `progress` is told the shoppers done.
+    """
     report, started = Report(), datetime.now(UTC)
     with connect(application_name="atrium-recount", options="-c jit=off -c statement_timeout=600s") as connection:
         connection.read_only, connection.isolation_level = True, psycopg.IsolationLevel.REPEATABLE_READ
@@ -52,6 +63,7 @@ def recount(*, progress: Callable[[int], None] = lambda _: None) -> Report:
                 _compare_counters(connection, organisation, report)
             for compared in _slices(connection, organisation, report):
                 progress(compared)
+            _compare_figures(connection, organisation, report, now=to_us(now or datetime.now(UTC)))
     Recount.objects.create(
         started_at=started,
         finished_at=datetime.now(UTC),
@@ -149,3 +161,83 @@ def _compare_counters(connection: Connection, organisation: int, report: Report)
     ).fetchone()
     if found and found[0] != found[1]:
         report.differ(f"Organisation {organisation} counted {found[0]} events and stores {found[1]}.")
+
+
+def _compare_figures(connection: Connection, organisation: int, report: Report, *, now: int) -> None:
+    zones = connection.execute("SELECT id FROM engagement_zone WHERE organisation_id = %s ORDER BY id", [organisation]).fetchall()
+    for (zone,) in zones:
+        with connection.transaction():
+            known = _days_of(connection, zone)
+        for first in range(0, len(known), ZONE_DAYS):
+            with connection.transaction(), connection.cursor() as cursor:
+                _compare_zone(cursor, organisation, [(zone, day) for day in known[first : first + ZONE_DAYS]], report, now=now)
+
+
+def _days_of(connection: Connection, zone: int) -> list[int]:
+    """The days of which the zone has stays, or figures."""
+    with connection.cursor() as cursor:
+        clock = around(cursor, [zone]).clock[zone]
+        started = binary.fetch(cursor, {"at": ("timestamptz", "s.started")}, "FROM analytics_stay s WHERE s.zone_id = %(zone)s", {"zone": zone})["at"]
+        stored = cursor.execute("SELECT DISTINCT day - date '1970-01-01' FROM analytics_zoneday WHERE zone_id = %s", [zone]).fetchall()
+    return sorted({*np.unique(clock.days_of(started)).tolist(), *(day for (day,) in stored)})
+
+
+def _compare_zone(cursor: binary.Cursor, organisation: int, keys: list[Key], report: Report, *, now: int) -> None:
+    """The stored figures of some days of one zone with those made anew. What is to be made again, and what is read live, is left for another time."""
+    zone = keys[0][0]
+    ground = around(cursor, [zone])
+    stored, live = _stored(cursor, keys)
+    # Before any day is made the calendar is noted, so that a changed clock is seen. What lies above what comes with a re-cut.
+    waiting = cursor.execute(
+        """SELECT NOT EXISTS (SELECT 1 FROM analytics_calendar c WHERE c.venue_id = v.id AND c.time_zone = v.time_zone
+                                AND c.opening_hours IS NOT DISTINCT FROM v.opening_hours)
+             OR (z.kind = 'venue' AND (EXISTS (SELECT 1 FROM engagement_placeschange p WHERE p.organisation_id = %(organisation)s)
+                                       OR EXISTS (SELECT 1 FROM analytics_recut r WHERE r.organisation_id = %(organisation)s AND r.finished_at IS NULL)))
+           FROM engagement_zone z JOIN engagement_venue v ON v.id = z.venue_id WHERE z.id = %(zone)s""",
+        {"organisation": organisation, "zone": zone},
+    ).fetchone()
+    if waiting is None or waiting[0]:
+        return
+    later = live | _marked(cursor, ground)
+    settled = [key for key in keys if key not in later]
+    made = days.with_flows(cursor, days.make(cursor, [days.whole(*key, ground.clock[zone]) for key in settled], now=now), ground)
+    report.zone_days += len(settled)
+    for key in settled:
+        for part in (True, False):
+            fresh, known = made.get((*key, part)), stored.get((*key, part))
+            wrong = _unlike(known, fresh)
+            if wrong:
+                where = f"{to_date(key[1])}{'' if part else ', outside the opening hours'}"
+                report.differ(f"Figures of zone {zone} on {where} are not those of its stays: {', '.join(wrong)}.")
+
+
+def _marked(cursor: binary.Cursor, ground: Premises) -> set[Key]:
+    """Days of the venue that are to be made again."""
+    rows = binary.fetch(
+        cursor,
+        {"zone": ("int8", "m.zone_id"), "hour": ("int4", "m.hour")},
+        "FROM analytics_mark m WHERE m.zone_id = ANY(%(zones)s)",
+        {"zones": list(ground.clock)},
+    )
+    keys = days.keys_of_marks(ground.clock, rows["zone"], rows["hour"])
+    return keys | days.roots_touched(cursor, ground, keys)
+
+
+def _stored(cursor: binary.Cursor, keys: list[Key]) -> tuple[dict[tuple[int, int, bool], dict[str, Any]], set[Key]]:
+    """What is stored, by zone, day and part; and the days that are read from their stays, whatever is stored."""
+    rows = cursor.execute(
+        f"""SELECT d.zone_id, d.day - date '1970-01-01', d.open, d.due_at IS NOT NULL, {", ".join(f"d.{name}" for name in _STORED)}
+            FROM analytics_zoneday d WHERE d.zone_id = %s AND d.day - date '1970-01-01' = ANY(%s)""",
+        [keys[0][0], [day for _, day in keys]],
+    ).fetchall()
+    found = {(zone, day, part): dict(zip(_STORED, values, strict=True)) for zone, day, part, _, *values in rows}
+    return found, {(zone, day) for zone, day, _, due, *_ in rows if due}
+
+
+def _unlike(stored: dict[str, Any] | None, made: facts.Day | None) -> list[str]:
+    """The columns that differ. Nothing stored says the same as no stays."""
+    columns = made.columns() if made else dict.fromkeys(facts.COLUMNS, b"")
+    reach = to_moment(made.reach) if made and made.visits else None
+    wanted = {"digest": facts.digest(columns) if made else 0, "reach": reach, **{name: getattr(made, name) if made else 0 for name in _COUNTS}, **columns}
+    have = stored or {"digest": 0, "reach": None, **dict.fromkeys(_COUNTS, 0), **dict.fromkeys(facts.COLUMNS, b"")}
+    return [name for name, value in wanted.items() if have[name] != value]

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from analytics import days, figures, marks
 from analytics.models import Mark, ZoneDay
+from analytics.recount import recount
 from analytics.reports import people, stayed
 from analytics.reports.footfall import report as footfall
 from analytics.reports.reading import Question, Range, Subject, reading
@@ -181,6 +182,7 @@ def test_days_are_the_same_made_in_any_order_and_made_anew(crew: list[Connection
         step(ledger, data, crew)
     caught_up(ledger, data, crew)
     assert stored() == before
+    assert [example for example in recount(now=moment(ledger.now)).examples if example.startswith("Figures")] == []
 
 
 def stored() -> list[dict[str, Any]]:

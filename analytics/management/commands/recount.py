@@ -8,7 +8,7 @@ from analytics import recount
 
 
 class Command(BaseCommand):
-    help = "Computes everything again from the stored events, beside the live tables, and prints the differences. Exits with 1 if there is one."
+    help = "Computes stays and figures again from the stored events, beside the live tables, and prints the differences. Exits with 1 if there is one."
 
     def handle(self, *args: Any, **options: Any) -> None:
         report = recount.recount(progress=self.show)
@@ -17,8 +17,8 @@ class Command(BaseCommand):
         for example in report.examples:
             self.stdout.write(example)
         self.stdout.write(
-            _("Compared %(stays)s stays of %(shoppers)s shoppers: %(differences)s differences.")
-            % {"stays": report.stays, "shoppers": report.shoppers, "differences": report.differences}
+            _("Compared %(stays)s stays of %(shoppers)s shoppers and the figures of %(days)s zones' days: %(differences)s differences.")
+            % {"stays": report.stays, "shoppers": report.shoppers, "days": report.zone_days, "differences": report.differences}
         )
         if report.differences:
             sys.exit(1)

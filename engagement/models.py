@@ -419,3 +419,43 @@ class Purchase(models.Model):
 
     def __str__(self) -> str:
         return f"purchase {self.key}"
+
+
+class Erasure(models.Model):
+    """Work, and what is left of it: that a shopper was erased, when, and how much it was. No longer who. The stream does it."""
+
+    organisation = models.ForeignKey(Organisation, on_delete=models.CASCADE, db_index=False)
+    shopper_id = models.BigIntegerField(null=True)  # whom; null once it is done
+    requested_at = models.DateTimeField(auto_now_add=True)
+    requested_by = models.CharField(max_length=150, blank=True)  # who asked: a user, or a key's name
+    finished_at = models.DateTimeField(null=True)
+    events = models.BigIntegerField(default=0)
+    stays = models.BigIntegerField(default=0)
+    devices = models.IntegerField(default=0)  # that nobody else used
+    purchases = models.IntegerField(default=0)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["shopper_id"], condition=Q(shopper_id__isnull=False), name="erasure_once")]
+        indexes = [
+            models.Index(fields=["organisation", "id"], name="erasure_by_organisation"),  # the admin's list; how many events a recount must miss
+            models.Index(fields=["id"], condition=Q(finished_at=None), name="erasure_waiting"),  # the stream
+        ]
+
+    def __str__(self) -> str:
+        return f"erasure {self.pk}"
+
+
+class Erased(models.Model):
+    """The name of a shopper or device that was erased, as a keyed digest: what is from before `until` is not taken in under it again."""
+
+    organisation = models.ForeignKey(Organisation, on_delete=models.CASCADE, db_index=False)
+    erasure = models.ForeignKey(Erasure, on_delete=models.CASCADE)
+    digest = models.BinaryField(max_length=32)  # engagement.shoppers.digest
+    until = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["organisation", "digest"], name="erased_once")]
+        indexes = [models.Index(fields=["organisation", "until"], name="erased_until")]  # the stream: is anything of a batch so old?
+
+    def __str__(self) -> str:
+        return f"erased until {self.until:%Y-%m-%d %H:%M:%S}"

@@ -33,14 +33,15 @@ class Action(StrEnum):
     CHANGE_PLACES = "change places"
     MANAGE_KEYS = "manage keys"
     REPLAY = "replay"  # send on what was set aside
+    ERASE = "erase"  # a shopper, and all that is known of him
     POST_EVENTS = "post events"
 
 
 # A secret key manages places but no keys: one that could make others would outlive its own revocation.
 _MAY: Final[dict[str, frozenset[Action]]] = {
-    Role.OWNER: frozenset({Action.LOOK, Action.READ_FIGURES, Action.CHANGE_PLACES, Action.MANAGE_KEYS, Action.REPLAY}),
+    Role.OWNER: frozenset({Action.LOOK, Action.READ_FIGURES, Action.CHANGE_PLACES, Action.MANAGE_KEYS, Action.REPLAY, Action.ERASE}),
     Role.ANALYST: frozenset({Action.LOOK, Action.READ_FIGURES}),
-    KeyKind.SECRET: frozenset({Action.LOOK, Action.READ_FIGURES, Action.CHANGE_PLACES, Action.REPLAY}),
+    KeyKind.SECRET: frozenset({Action.LOOK, Action.READ_FIGURES, Action.CHANGE_PLACES, Action.REPLAY, Action.ERASE}),
     KeyKind.PUBLISHABLE: frozenset({Action.POST_EVENTS}),
     KeyKind.IMPORT: frozenset({Action.POST_EVENTS}),
 }
@@ -70,6 +71,8 @@ PATHS: Final = {
     "engagement.Outcome": "organisation",
     "engagement.RecentEvent": "organisation",
     "engagement.Purchase": "organisation",
+    "engagement.Erasure": "organisation",
+    "engagement.Erased": "organisation",
     "analytics.Stay": "organisation",
     "analytics.DwellMark": "zone__organisation",
     "analytics.Transition": "organisation",

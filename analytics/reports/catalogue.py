@@ -8,7 +8,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from analytics.periods import GRAINS, Grain
-from analytics.reports import people, stayed
+from analytics.reports import people, presence, stayed, week
 from analytics.reports.footfall import report as footfall
 from analytics.reports.reading import Question, Reading, Subject
 
@@ -55,6 +55,7 @@ def figure(report: str, name: str) -> Figure:
 _FOOTFALL: Final = ("visits", "visitors", "new", "returning", "pass_bys", "dwell_median_s", "dwell_p90_s", "dwell_mean_s")
 _PEOPLE: Final = ("visits", "visitors", "new", "returning", "frequency")
 _DWELL: Final = ("visits", "median_s", "p90_s", "mean_s", "shares")
+_OCCUPANCY: Final = ("mean", "peak", "peak_at")
 _BOUNCE: Final = ("visits", "pass_bys", "rate")
 
 REPORTS: Final = {
@@ -87,6 +88,25 @@ REPORTS: Final = {
             ("period", *_DWELL),
             _DWELL,
             over=dict.fromkeys(_DWELL, "visits"),
+        ),
+        Report(
+            "occupancy",
+            presence.occupancy,
+            _("Occupancy"),
+            _("How many people were there at once."),
+            ("period", *_OCCUPANCY),
+            (*_OCCUPANCY, "now"),
+            over={"mean": "peak", "peak": "peak", "peak_at": "peak", "now": "now"},
+        ),
+        Report(
+            "heatmap",
+            week.heatmap,
+            _("The week"),
+            _("At which hours of which weekdays visits begin."),
+            ("weekday", "hour", "visits", "days", "mean"),
+            ("visits",),
+            grains=(),
+            over={"visits": "visits", "mean": "visits"},
         ),
         Report(
             "bounce",
@@ -127,6 +147,16 @@ REPORTS: Final = {
             grains=(),
             over={"visitors": "visitors"},
         ),
+        Report(
+            "peak-hours",
+            week.peak_hours,
+            _("Peak hours"),
+            _("How busy each hour of the day is."),
+            ("hour", "visits", "mean_visits", "mean_occupancy"),
+            ("hour",),
+            grains=(),
+            over={"visits": "visits", "mean_visits": "visits", "mean_occupancy": "visits"},
+        ),
     )
 }
 
@@ -151,6 +181,16 @@ FIGURES: Final = {
     "from_15_to_30": Figure(_("15 to 30 minutes"), _("The share of visits from 15 to less than 30 minutes."), "ratio"),
     "from_30_to_60": Figure(_("30 to 60 minutes"), _("The share of visits from 30 to 60 minutes."), "ratio"),
     "over_60": Figure(_("Over 60 minutes"), _("The share of visits of more than 60 minutes."), "ratio"),
+    "mean": Figure(_("Mean"), _("How many people were there on average, at every quarter of an hour so far."), "number"),
+    "peak": Figure(_("Peak"), _("The most people who were there at one of the quarters of an hour."), "number"),
+    "peak_at": Figure(_("Peak at"), _("When the most people were there, the first time."), "instant"),
+    "now": Figure(_("Now"), _("How many people are there at this moment."), "number"),
+    "weekday": Figure(_("Weekday"), _("The day of the week, from 1 for Monday to 7 for Sunday."), "label"),
+    "hour": Figure(_("Hour"), _("The hour of the day that the clock on the wall shows."), "label"),
+    "days": Figure(_("Days"), _("How many such days of the range have come to that hour."), "number"),
+    "heatmap.mean": Figure(_("Visits a day"), _("The visits that begin in this hour, on an average such day."), "number"),
+    "mean_visits": Figure(_("Visits a day"), _("The visits that begin in this hour, on an average day of the range."), "number"),
+    "mean_occupancy": Figure(_("Occupancy"), _("How many people are there in this hour, on average."), "number"),
     "bounce.rate": Figure(_("Bounce rate"), _("Pass-bys as a share of all stays, long and short."), "ratio"),
     "cohort": Figure(_("First visit in"), _("The month in which these people came for the first time."), "label"),
     "retention.visitors": Figure(

@@ -97,7 +97,11 @@ class Reading:
         self, zones: Iterable[int], edges: Callable[[Clock], tuple[int, int]], columns: Sequence[str], *, part: bool | None, flows: bool = False
     ) -> Days:
         """The days from one instant up to another, by each zone's clock."""
-        spans = [Span(zone, self.clock(zone), *edges(self.clock(zone))) for zone in sorted(set(zones))]
+        return self.each(zones, lambda zone: edges(self.clock(zone)), columns, part=part, flows=flows)
+
+    def each(self, zones: Iterable[int], edges: Callable[[int], tuple[int, int]], columns: Sequence[str], *, part: bool | None, flows: bool = False) -> Days:
+        """The days from one instant up to another, for each zone."""
+        spans = [Span(zone, self.clock(zone), *edges(zone)) for zone in sorted(set(zones))]
         return self._read(tuple(spans), tuple(columns), part, flows)
 
     def _read(self, spans: tuple[Span, ...], columns: tuple[str, ...], part: bool | None, flows: bool) -> Days:

@@ -59,8 +59,11 @@ def reading_back(reading: Reading, zones: Iterable[int], question: Question, col
     part = question.part if column == "presence" else None
     starts = {zone: reading.clock(zone).begin(day) for zone, day in since.items()}
     days = reading.each(zones, lambda zone: (starts[zone], question.range.us(reading.clock(zone))[1]), (column,), part=part)
-    asked = days.day >= np.array([reading.clock(zone).day_of(question.range.us(reading.clock(zone))[0]) for zone in zones])[np.searchsorted(zones, days.zone)]
-    reading.restated_at = max(reading.restated_at, int(days.restated_at[asked].max(initial=0)))
+    if column == "presence":  # what is told of the range is restated where its own days were
+        asked = (
+            days.day >= np.array([reading.clock(zone).day_of(question.range.us(reading.clock(zone))[0]) for zone in zones])[np.searchsorted(zones, days.zone)]
+        )
+        reading.restated_at = max(reading.restated_at, int(days.restated_at[asked].max(initial=0)))
     return days
 
 

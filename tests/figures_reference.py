@@ -109,6 +109,7 @@ def bounds(question: Question, time_zone: str) -> tuple[int, int]:
     return start, end
 
 
+@cache
 def label(at: int, grain: str, time_zone: str) -> str:
     """The name of the period that an instant lies in."""
     local = wall(at, time_zone)
@@ -394,15 +395,93 @@ def present(world: World, stay: Stay, at: int) -> bool:
     return stay.counted and stay.started <= at <= stay.ended
 
 
-def levels(world: World, zones: tuple[str, ...], question: Question) -> dict[tuple[str, int], int]:
-    """Zone by zone, how many are there at each quarter of an hour of the range that is not still to come."""
-    stays = stays_of(world, zones, question.hours)
-    return {
-        (zone, at): sum(present(world, stay, at) for stay in stays if stay.zone == zone)
-        for zone in zones
-        for at in quarters(*bounds(question, world.zones[zone].time_zone))
-        if at <= world.now
-    }
+def levels(world: World, zone: str, question: Question) -> dict[int, int]:
+    """How many are there at each quarter of an hour of the range that is not still to come."""
+    start, end = bounds(question, world.zones[zone].time_zone)
+    found = dict.fromkeys(quarters(start, min(end, world.now + 1)), 0)
+    for stay in stays_of(world, [zone], question.hours):
+        until = max(stay.ended, world.now) if stay.is_open(world.now) else stay.ended
+        for at in quarters(max(stay.started, start), min(until, end) + 1):
+            if at in found and present(world, stay, at):
+                found[at] += 1
+    return found
+
+
+def occupancy(world: World, zones: tuple[str, ...], question: Question) -> Answer:
+    """Of several zones: the sum of each one's mean, and the most that are in all of them at one instant."""
+    there = {zone: levels(world, zone, question) for zone in zones}
+    clocks = {zone: world.zones[zone].time_zone for zone in zones}
+    shown = clocks[zones[0]] if len(set(clocks.values())) == 1 else "UTC"
+
+    def tell(period: str | None) -> Row:
+        chosen = {zone: {at: number for at, number in there[zone].items() if period in (None, label(at, question.grain, clocks[zone]))} for zone in zones}
+        means = [Fraction(sum(levels.values()), len(levels)) for levels in chosen.values() if levels]
+        together: dict[int, int] = {}
+        for levels_ in chosen.values():
+            for at, number in levels_.items():
+                together[at] = together.get(at, 0) + number
+        peak = max(together.values(), default=None)
+        first = min((at for at, number in together.items() if number == peak), default=0)
+        return {
+            "mean": round(float(sum(means)), 6) if means else None,
+            "peak": peak,
+            "peak_at": wall(first, shown).isoformat(timespec="seconds") if peak else None,
+        }
+
+    now = sum(stay.is_open(world.now) and present(world, stay, world.now) for stay in stays_of(world, zones, question.hours))
+    rows = [{"period": period, **tell(period)} for period in labels(world, zones, question)]
+    return {"rows": rows, "total": {**tell(None), "now": now}}
+
+
+@cache
+def hours_shown(start: int, end: int, time_zone: str) -> frozenset[tuple[date, int]]:
+    """The local days and the hours of them that the clocks show between two instants."""
+    shown = [wall(at, time_zone) for at in [start, *quarters(start, end)]] if start < end else []
+    return frozenset((local.date(), local.hour) for local in shown)
+
+
+def hours_come(world: World, zones: tuple[str, ...], question: Question) -> set[tuple[date, int]]:
+    """Of the range, those that have begun, on any of the clocks."""
+    found: set[tuple[date, int]] = set()
+    for time_zone in {world.zones[zone].time_zone for zone in zones}:
+        start, end = bounds(question, time_zone)
+        found |= hours_shown(start, min(end, world.now + 1), time_zone)
+    return found
+
+
+def heatmap(world: World, zones: tuple[str, ...], question: Question) -> Answer:
+    """Visits by weekday and hour of their start, and how many such weekdays had that hour."""
+    starts = [wall(stay.started, world.zones[stay.zone].time_zone) for stay in within(world, zones, question) if stay.counted]
+    come = hours_come(world, zones, question)
+    rows = []
+    for weekday in range(1, 8):
+        for hour in range(24):
+            visits = sum((local.isoweekday(), local.hour) == (weekday, hour) for local in starts)
+            days = sum((day.isoweekday(), shown) == (weekday, hour) for day, shown in come)
+            rows.append({"weekday": weekday, "hour": hour, "visits": visits, "days": days, "mean": rate(visits, days)})
+    return {"rows": rows, "total": {"visits": len(starts)}}
+
+
+def peak_hours(world: World, zones: tuple[str, ...], question: Question) -> Answer:
+    """Each hour of the day over all days of the range: its visits, how many that is a day, and the mean of how many are there."""
+    starts = [wall(stay.started, world.zones[stay.zone].time_zone).hour for stay in within(world, zones, question) if stay.counted]
+    come = hours_come(world, zones, question)
+    rows: list[Row] = []
+    there = {zone: by_hour(world, zone, question) for zone in zones}
+    for hour in range(24):
+        means = [Fraction(sum(there[zone][hour]), len(there[zone][hour])) for zone in zones if there[zone][hour]]
+        days = sum(shown == hour for _, shown in come)
+        mean = round(float(sum(means)), 6) if means else None
+        rows.append({"hour": hour, "visits": starts.count(hour), "mean_visits": rate(starts.count(hour), days), "mean_occupancy": mean})
+    most = max(row["visits"] for row in rows)
+    return {"rows": rows, "total": {"hour": min(row["hour"] for row in rows if row["visits"] == most) if most else None}}
+
+
+def by_hour(world: World, zone: str, question: Question) -> dict[int, list[int]]:
+    found: dict[int, list[int]] = {hour: [] for hour in range(24)}
+    for at, number in levels(world, zone, question).items():
+        found[wall(at, world.zones[zone].time_zone).hour].append(number)
+    return found
 
 
 # --- Figures between places -------------------------------------------------------------------------------------------------
@@ -433,3 +512,19 @@ def cross_visits(world: World, zones: tuple[str, ...], question: Question) -> An
     """Distinct shoppers who visited both in the range, of every two."""
     members = {zone: visitors_of(within(world, [zone], question)) for zone in zones}
     return {"rows": [{"a": a, "b": b, "visitors": len(members[a] & members[b])} for a, b in combinations(zones, 2)], "total": {}}
+
+
+# --- All of them ------------------------------------------------------------------------------------------------------------
+
+FIGURES: dict[str, Callable[[World, tuple[str, ...], Question], Answer]] = {
+    "footfall": footfall,
+    "visitors": visitors,
+    "dwell": dwell,
+    "bounce": bounce,
+    "loyalty": loyalty,
+    "recency": recency,
+    "retention": retention,
+    "occupancy": occupancy,
+    "heatmap": heatmap,
+    "peak-hours": peak_hours,
+}

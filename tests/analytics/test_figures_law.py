@@ -10,27 +10,17 @@ from hypothesis import strategies as st
 from analytics import days, figures, marks
 from analytics.models import Mark, ZoneDay
 from analytics.recount import recount
-from analytics.reports import people, stayed
-from analytics.reports.footfall import report as footfall
-from analytics.reports.reading import Question, Range, Subject, reading
+from analytics.reports.catalogue import REPORTS
 from tests import figures_reference as reference
 from tests.analytics import ledger as rows
+from tests.analytics.figures_oracle import agree, places_of
 from tests.analytics.ledger import DAY, HOURS, MINUTE, SHOPPERS, Ledger, instants, ledgers, moment, questions
 from tests.analytics.theatre import Connection
 from tests.worlds import search
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-PLACES: Final = ("mall", "brew", "ground", "street", "east")
-REPORTS: Final[dict[str, Any]] = {
-    "footfall": footfall,
-    "visitors": people.visitors,
-    "loyalty": people.loyalty,
-    "recency": people.recency,
-    "retention": people.retention,
-    "dwell": stayed.dwell,
-    "bounce": stayed.bounce,
-}
+PLACES: Final = ("mall", "brew", "ground", "street", "east")  # and the brand of the same key as the store
 Act = Callable[[Ledger, st.DataObject, list[Connection]], None]
 
 
@@ -43,46 +33,11 @@ def crew(transactional_db: None) -> Iterator[list[Connection]]:
         session.close()
 
 
-# --- reading and comparing ------------------------------------------------------------------------------------------------------
-
-
-def subjects_of(ledger: Ledger) -> list[tuple[Subject, tuple[str, ...]]]:
-    """Zones, and a brand over its stores in all venues."""
-    stores = tuple(key for key, zone in ledger.places.items() if zone.brand == "brew")
-    named = [("zone", key, (key,)) for key in PLACES] + [("brand", "brew", stores)]
-    return [(Subject(kind, key, key, tuple(ledger.zones[zone] for zone in zones)), zones) for kind, key, zones in named]  # type: ignore[arg-type]
-
-
-def asked(question: reference.Question) -> Question:
-    start, end = (moment(edge) if isinstance(edge, int) else edge for edge in (question.start, question.end))
-    return Question(Range(start, end), question.grain, question.hours)  # type: ignore[arg-type]
-
-
 def agrees(ledger: Ledger, question: reference.Question) -> None:
     """Every report says of every place what the definitions say."""
-    world, subjects = ledger.world(), subjects_of(ledger)
     assert ledger.organisation
-    with reading(ledger.organisation, [subject for subject, _ in subjects], now=moment(ledger.now)) as found:
-        answers = {name: report(found, [subject for subject, _ in subjects], asked(question)) for name, report in REPORTS.items()}
-    for name, of_all in answers.items():
-        for (subject, zones), answer in zip(subjects, of_all, strict=True):
-            same(answer, getattr(reference, name)(world, zones, question), f"{name} of {subject.kind} {subject.key}")
-
-
-def same(found: Any, expected: Any, where: str) -> None:
-    """Equal; floats to the sixth digit, at which they are shown."""
-    if isinstance(expected, dict):
-        assert isinstance(found, dict) and found.keys() == expected.keys(), f"{where}: {found} is not {expected}"
-        for name, value in expected.items():
-            same(found[name], value, f"{where}, {expected['period']}" if name != "period" and "period" in expected else f"{where} {name}")
-    elif isinstance(expected, list):
-        assert len(found) == len(expected), f"{where}: {found} is not {expected}"
-        for number, value in enumerate(expected):
-            same(found[number], value, f"{where}[{number}]")
-    elif isinstance(expected, float) and found is not None:
-        assert abs(found - expected) < 1.5e-6, f"{where}: {found} is not {expected}"
-    else:
-        assert found == expected, f"{where}: {found} is not {expected}"
+    world = ledger.world()
+    agree(ledger.organisation, ledger.zones, world, question, [place for place in places_of(world) if place[1] in PLACES])
 
 
 # --- what happens ---------------------------------------------------------------------------------------------------------------
@@ -189,3 +144,7 @@ def stored() -> list[dict[str, Any]]:
     """Every stored day that says something; not when it was made."""
     told = [name for field in ZoneDay._meta.fields if (name := field.attname) not in ("built_at", "restated_at")]
     return list(ZoneDay.objects.exclude(digest=0, due_at=None).order_by("zone_id", "day", "open").values(*told))
+
+
+def test_every_report_is_held_against_the_definitions() -> None:
+    assert REPORTS.keys() == reference.FIGURES.keys()

@@ -23,6 +23,8 @@ from analytics.stays import Bools, Ints
 Cursor = psycopg.Cursor[tuple[Any, ...]]
 Key = tuple[int, int]  # zone, day
 
+NOWHERE: Final = -(2**22)  # no local day
+_DAYS: Final = 2**23  # more than there are
 ALWAYS: Final = -(2**62)
 EVER: Final = 2**62
 CACHE_BYTES: Final = 256 * 1024 * 1024  # of packed columns; unpacked they take a little more
@@ -106,9 +108,10 @@ def read(cursor: Cursor, spans: Sequence[Span], columns: Iterable[str], *, now: 
     cut = {key for span in spans for key in _cut_days(span)}
     unsettled = set(zip(stored["zone"][stored["due"]].tolist(), stored["day"][stored["due"]].tolist(), strict=True))
     live_keys = sorted(key for key in marked | cut | unsettled if _within(spans, zones, key))
-    made = make(cursor, [_piece(spans, zones, key) for key in live_keys], now=now)
+    pieces = [_piece(spans, zones, key) for key in live_keys]
+    made = make(cursor, pieces, now=now)
     if premises is not None:
-        made = with_flows(cursor, made, premises)
+        made = with_flows(cursor, made, premises, pieces)
     return _together(cursor, stored, set(live_keys), made, list(columns), part)
 
 
@@ -146,14 +149,28 @@ def roots_touched(cursor: Cursor, premises: Premises, keys: set[Key]) -> set[Key
 
 
 def keys_of_marks(clocks: dict[int, Clock], zone: Ints, hour: Ints) -> set[Key]:
-    """The zones' days that marked hours lie on. An hour of UTC can lie on two days of a clock."""
-    found: set[Key] = set()
-    for one in np.unique(zone).tolist():
-        hours = hour[zone == one] * HOUR_US
-        if one in clocks:
-            for edge in (hours, hours + HOUR_US - 1):
-                found |= {(one, day) for day in np.unique(clocks[one].days_of(edge)).tolist()}
+    """The zones' days that marked hours lie on."""
+    days = days_of_marks(clocks, zone, hour)
+    there = days[0] != NOWHERE
+    both = np.unique(single(np.tile(zone[there], 2), days[:, there].ravel()))
+    return set(zip((both // _DAYS).tolist(), (both % _DAYS - _DAYS // 2).tolist(), strict=True))
+
+
+def days_of_marks(clocks: dict[int, Clock], zone: Ints, hour: Ints) -> Ints:
+    """The local day on which each marked hour begins, and the one on which it ends: 2 x n. NOWHERE for zones without a clock."""
+    found = np.full((2, len(zone)), NOWHERE, np.int64)
+    known, of = np.unique(zone, return_inverse=True)
+    its = [clocks.get(one) for one in known.tolist()]
+    for clock in dict.fromkeys(one for one in its if one is not None):
+        here = np.array([one == clock for one in its], dtype=np.bool_)[of]
+        begins = hour[here] * HOUR_US
+        found[0, here], found[1, here] = clock.days_of(begins), clock.days_of(begins + HOUR_US - 1)
     return found
+
+
+def single(zone: Any, day: Any) -> Any:
+    """A zone and a day as one number, in the same order; of arrays too."""
+    return zone * _DAYS + day + _DAYS // 2
 
 
 def _index(cursor: Cursor, spans: list[Span], zones: list[int]) -> dict[str, Any]:
@@ -238,20 +255,25 @@ def stays_of(cursor: Cursor, pieces: list[Piece]) -> Stays:
     return Stays(**binary.fetch(cursor, _STAY, source, {"zone": zone, "start": start, "end": end}))
 
 
-def with_flows(cursor: Cursor, made: dict[tuple[int, int, bool], Day], premises: Premises) -> dict[tuple[int, int, bool], Day]:
-    """The same days; those of roots of venues with the flows of their visits."""
+def with_flows(cursor: Cursor, made: dict[tuple[int, int, bool], Day], premises: Premises, pieces: Sequence[Piece] = ()) -> dict[tuple[int, int, bool], Day]:
+    """The same days; those of roots of venues with the flows of their visits. `pieces` that are not whole days: what they were made of."""
+    roots = {key: day for key, day in made.items() if key[0] in premises.inside and day.visits}
+    if not roots:
+        return made
+    cut = {(piece.zone, piece.day): piece for piece in pieces}
+    of = {key: cut.get(key[:2]) or whole(*key[:2], premises.clock[key[0]]) for key in roots}
+    visits = stays_of(cursor, list({key[:2]: piece for key, piece in of.items()}.values()))
+    visits = visits.take(visits.counted)
+    within = [Piece(one, key[1], piece.clock, piece.start, roots[key].reach + 1) for key, piece in of.items() for one in premises.inside[key[0]]]
+    inside = stays_of(cursor, within)
+    inside = inside.take(inside.counted)
+    parents = premises.parents(inside.zone, inside.started)
     found = dict(made)
-    for (zone, day, part), facts_of_day in made.items():
-        if zone not in premises.inside or not facts_of_day.visits:
-            continue
-        clock = premises.clock[zone]
-        begin, end = clock.begin(day), clock.begin(day + 1)
-        visits = stays_of(cursor, [Piece(zone, day, clock, begin, end)])
-        visits = visits.take(visits.counted & (clock.is_open(visits.started) == part) & np.isin(visits.shopper, facts_of_day.dwell_shoppers))
-        inside = stays_of(cursor, [Piece(one, day, clock, begin, facts_of_day.reach + 1) for one in premises.inside[zone]])
-        inside = inside.take(inside.counted)
-        flows = facts.flows(visits, inside, premises.parents(inside.zone, inside.started))
-        found[zone, day, part] = replace(facts_of_day, flows=flows)
+    for key, piece in of.items():
+        own = visits.take((visits.zone == key[0]) & (visits.started >= piece.start) & (visits.started < piece.end))
+        own = own.take(piece.clock.is_open(own.started) == key[2])
+        there = np.isin(inside.zone, premises.inside[key[0]]) & (inside.started >= piece.start) & (inside.started <= roots[key].reach)
+        found[key] = replace(roots[key], flows=facts.flows(own, inside.take(there), parents[there]))
     return found
 
 
@@ -261,13 +283,13 @@ COUNTED: Final = """NOT EXISTS (SELECT 1 FROM analytics_regular r
 
 
 def _joined(pieces: list[Piece]) -> tuple[list[int], list[int], list[int]]:
-    """Neighbouring days of a zone as one interval: a scan of the index for each."""
+    """Neighbouring days of a zone as one interval: a scan of the index for each. What overlaps is read once."""
     zone: list[int] = []
     start: list[int] = []
     end: list[int] = []
     for piece in sorted(pieces, key=lambda piece: (piece.zone, piece.start)):
-        if zone and zone[-1] == piece.zone and end[-1] == piece.start:
-            end[-1] = piece.end
+        if zone and zone[-1] == piece.zone and end[-1] >= piece.start:
+            end[-1] = max(end[-1], piece.end)
         else:
             zone.append(piece.zone)
             start.append(piece.start)

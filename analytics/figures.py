@@ -1,6 +1,6 @@
-"""Making zones' days again: the one writer of ZoneDay. A process of its own (manage.py figures); several would share the zones.
+"""Making zones' days again: the one writer of ZoneDay. A process of its own (manage.py figures); several would share the days.
 
-    marks and due days  ->  a lock on each zone  ->  its stays  ->  facts  ->  the zone's day, whole
+    marks and due days  ->  a lock on each zone's day  ->  its stays  ->  facts  ->  the zone's day, whole
 
 The marks are read before the lock, and the stays after it: what a mark speaks of is committed with it, so it is read. A day that is not
 over, or has stays that may still grow, is noted as due and read from its stays until then (analytics.days).
@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import groupby
 from typing import Any, Final
 
 import numpy as np
@@ -23,6 +22,7 @@ from analytics.calendars import to_date, to_day, to_moment, to_us
 from analytics.days import Cursor, Key
 from analytics.facts import Day
 from analytics.premises import Premises
+from analytics.stays import Bools, Ints
 from engagement import health
 from engagement.database import connect
 from engagement.faults import point
@@ -31,10 +31,10 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 logger = logging.getLogger("atrium.figures")
 
 PROCESS: Final = "figures"
-MARKS: Final = 50_000  # looked at in one transaction
+MARKS: Final = 20_000  # looked at in one transaction
 ZONE_DAYS: Final = 300  # made in one transaction
 PIECES: Final = 50  # whose stays are in memory at once
-LOCK: Final = 0x4647  # class of the advisory locks on zones
+LOCK: Final = 0x4647  # class of the advisory locks on zones' days
 REST_S: Final = 0.5
 CAREFUL: Final = 100  # steps of one zone each after a failure
 LEAST_SHARE: Final = 2.0  # rests at least so many times as long as it worked: it must not take the processor from the stream
@@ -42,7 +42,9 @@ SESSION: Final = "-c jit=off -c plan_cache_mode=force_custom_plan -c statement_t
 _COLUMNS: Final = (
     "zone_id", "day", "open", "built_at", "restated_at", "reach", "digest", "visits", "visitors", "pass_bys", "dwell_us", *facts.COLUMNS,
 )  # fmt: skip
-_INSERT: Final = f"INSERT INTO analytics_zoneday ({', '.join(_COLUMNS)}) VALUES ({', '.join(['%s'] * len(_COLUMNS))})"
+_TYPES: Final = (
+    "int8", "date", "bool", "timestamptz", "timestamptz", "timestamptz", "int8", "int4", "int4", "int4", "int8", *["bytea"] * len(facts.COLUMNS),
+)  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -73,42 +75,56 @@ def step(connection: Connection, *, now: datetime | None = None, careful: bool =
             return 0
         ground = premises.around(cursor, sorted({*taken["zone"].tolist(), *(zone for zone, _ in due)}))
         wanted = days.keys_of_marks(ground.clock, taken["zone"], taken["hour"]) | {(zone, to_day(day)) for zone, day in due if zone in ground.clock}
-        zones, keys = _share(cursor, ground, wanted, careful=careful)
+        keys = _share(cursor, ground, wanted, careful=careful)
         point("figures.locked")
         rebuild(cursor, ground, sorted(keys), now=moment)
         regulars.suggest(cursor, ground, sorted(keys))
-        # Marks of zones that are gone have nothing to say any more.
-        done = np.isin(taken["zone"], sorted(zones)) | ~np.isin(taken["zone"], sorted(ground.clock))
-        cursor.execute("DELETE FROM analytics_mark WHERE id = ANY(%s)", [taken["id"][done].tolist()])
+        told = _told(ground, taken["zone"], taken["hour"], keys)
+        cursor.execute("DELETE FROM analytics_mark WHERE id = ANY(%s)", [taken["id"][told].tolist()])
         point("figures.before_commit")
     return len(keys)
 
 
-def _share(cursor: Cursor, ground: Premises, wanted: set[Key], *, careful: bool) -> tuple[set[int], set[Key]]:
-    """As many zones, with all their wanted days, as one transaction makes, of those that nobody else works on; and the days."""
-    zones: set[int] = set()
-    keys: set[Key] = set()
-    by_zone = [(zone, set(found)) for zone, found in groupby(sorted(wanted), key=lambda key: key[0])]
-    if careful and by_zone:
-        by_zone = random.sample(by_zone, 1)
-    for zone, whole in by_zone:
-        if len(keys) >= ZONE_DAYS:
-            break
-        whole |= days.roots_touched(cursor, ground, whole)
-        if _lock(cursor, sorted({one for one, _ in whole})):
-            zones.add(zone)
-            keys |= whole
-    return zones, keys
+def _share(cursor: Cursor, ground: Premises, wanted: set[Key], *, careful: bool) -> set[Key]:
+    """As many of the days as one transaction makes, of those that nobody else works on, and the days above them.
+
+    Day by day, all zones of a venue together: the day of its root, which changes with each of them, is then made once.
+    """
+    if careful:
+        alone = random.sample(sorted({zone for zone, _ in wanted}), min(len(wanted), 1))
+        wanted = {key for key in wanted if key[0] in alone}
+    listed = sorted(wanted, key=lambda key: (key[1], ground.root.get(key[0], key[0]), key[0]))
+    for first in range(0, len(listed), ZONE_DAYS):
+        chosen = set(listed[first : first + ZONE_DAYS])
+        above = days.roots_touched(cursor, ground, chosen)
+        free = _lock(cursor, sorted(chosen | above))
+        busy = {root for root, _ in above - free}
+        if keys := {key for key in chosen & free if ground.root.get(key[0]) not in busy}:
+            return keys | days.roots_touched(cursor, ground, keys)
+    return set()
 
 
-def _lock(cursor: Cursor, zones: list[int]) -> bool:
-    """Tried, never waited for; held until the commit. Without it, of two who read at different times the earlier could write last."""
-    row = cursor.execute("SELECT bool_and(pg_try_advisory_xact_lock(%s, (zone %% 2147483647)::int)) FROM unnest(%s::bigint[]) AS w(zone)", [LOCK, zones])
-    return bool(row.fetchone()[0])  # type: ignore[index]  # an aggregate is always a row
+def _lock(cursor: Cursor, keys: list[Key]) -> set[Key]:
+    """Those that nobody else holds. Tried, never waited for; held until the commit. Without it, of two who read at different times the earlier
+    could write last."""
+    rows = cursor.execute(
+        """SELECT zone, day FROM unnest(%(zone)s::bigint[], %(day)s::bigint[]) AS w(zone, day)
+           WHERE pg_try_advisory_xact_lock(%(class)s, ((zone * 1000003 + day) %% 2147483647)::int)""",
+        {"zone": [zone for zone, _ in keys], "day": [day for _, day in keys], "class": LOCK},
+    )
+    return set(rows)
+
+
+def _told(ground: Premises, zone: Ints, hour: Ints, keys: set[Key]) -> Bools:
+    """Which of the marks have nothing to say any more: all their days are made, or the zone is gone."""
+    made = np.array(sorted(days.single(*key) for key in keys), dtype=np.int64)
+    first, last = days.days_of_marks(ground.clock, zone, hour)
+    told: Bools = (first == days.NOWHERE) | (np.isin(days.single(zone, first), made) & np.isin(days.single(zone, last), made))
+    return told
 
 
 def rebuild(cursor: Cursor, ground: Premises, keys: Sequence[Key], *, now: int) -> None:
-    """Make these zones' days again, or note when they are due. The caller holds the zones' locks, or is the only one."""
+    """Make these zones' days again, or note when they are due. The caller holds their locks, or is the only one."""
     known = _known(cursor, keys)
     running = [key for key in keys if ground.clock[key[0]].begin(key[1] + 1) > now]
     _note(cursor, [(*key, ground.clock[key[0]].begin(key[1] + 1)) for key in running if key not in known or not known[key].due], now)
@@ -171,8 +187,10 @@ def _write(cursor: Cursor, keys: list[Key], made: dict[tuple[int, int, bool], Da
         for part, day in parts.items():
             if day or part:
                 rows.append(_row(key, part, day, packed[part], digests[part], restated_at, now))
-    if rows:
-        cursor.executemany(_INSERT, rows)
+    with cursor.copy(f"COPY analytics_zoneday ({', '.join(_COLUMNS)}) FROM STDIN (FORMAT binary)") as copy:
+        copy.set_types(_TYPES)
+        for row in rows:
+            copy.write_row(row)
 
 
 _NOTHING: Final = dict.fromkeys(facts.COLUMNS, b"")

@@ -29,7 +29,7 @@ def leave_for_shoppers(connection: Connection, shoppers: list[int]) -> None:
     """Mark every day on which these shoppers have a stay."""
     connection.execute(
         """INSERT INTO analytics_mark (zone_id, hour)
-           SELECT DISTINCT zone_id, floor(extract(epoch FROM started) / 3600)::int FROM analytics_stay WHERE shopper_id = ANY(%s) ORDER BY 1, 2""",
+           SELECT DISTINCT zone_id, floor(extract(epoch FROM started) / 3600)::int FROM analytics_stay WHERE shopper_id = ANY(%s) ORDER BY 2, 1""",
         [shoppers],
     )
 
@@ -41,7 +41,8 @@ def leave_for_venue(connection: Connection, venue: int) -> None:
            SELECT DISTINCT s.zone_id, floor(extract(epoch FROM s.started) / 3600)::int
            FROM engagement_zone z JOIN analytics_stay s ON s.zone_id = z.id WHERE z.venue_id = %(venue)s
            UNION SELECT d.zone_id, (d.day - date '1970-01-01') * 24 + 12
-           FROM engagement_zone z JOIN analytics_zoneday d ON d.zone_id = z.id WHERE z.venue_id = %(venue)s""",
+           FROM engagement_zone z JOIN analytics_zoneday d ON d.zone_id = z.id WHERE z.venue_id = %(venue)s
+           ORDER BY 2, 1""",
         {"venue": venue},
     )
 

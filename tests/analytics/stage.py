@@ -24,7 +24,7 @@ _LATEST: Final = 2**52  # an instant after everything
 _TABLES: Final = (
     "engagement_inbox", "engagement_event", "engagement_identityclaim", "engagement_shopperdevice", "engagement_device", "engagement_shopper",
     "engagement_outcome", "engagement_recentevent", "engagement_setaside", "engagement_placeschange",
-    "analytics_stay", "analytics_transition", "analytics_recut",
+    "analytics_stay", "analytics_transition", "analytics_recut", "analytics_mark", "analytics_zoneday", "analytics_calendar", "analytics_regular",
     "engagement_beaconplacement", "engagement_beacon", "engagement_zoneversion", "engagement_zone", "engagement_venue", "engagement_organisation",
 )  # fmt: skip
 

@@ -26,7 +26,7 @@ from analytics.stays import Ints
 from analytics.stream.batch import to_datetime
 from engagement import provisioning
 from engagement.faults import point
-from engagement.models import Zone, ZoneKind, ZoneVersion
+from engagement.models import Organisation, Zone, ZoneKind, ZoneVersion
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 logger = logging.getLogger("atrium.trial")
@@ -57,31 +57,28 @@ class NotToSave(Refused):
     """The trial is not finished, failed, or was saved already."""
 
 
-def current_settings(zone: Zone) -> dict[str, Any]:
-    """The thresholds that the zone has now."""
-    current = ZoneVersion.objects.get(zone=zone, valid_to=None)
-    return {name: getattr(current, name) for name in THRESHOLDS}
+def ask(*, zone: Zone, changes: Mapping[str, Any], by: str, now: datetime | None = None) -> Trial:
+    """Begin a trial, or find the same one that is under way. `changes`: thresholds, and a boundary, as a provision file says them.
 
-
-def ask(*, zone: Zone, settings: Mapping[str, Any], by: str, now: datetime | None = None) -> Trial:
-    """Begin a trial, or find the same one that is under way. `settings`: all thresholds as provisioning takes them, and `boundary` where it is tried.
-
-    Raises NothingToTry, TooMany.
+    Raises NothingToTry, TooMany, and provisioning.Refused where the changes are wrong.
     """
     now = now or timezone.now()
-    present = current_settings(zone)
-    if "boundary" not in settings and dict(settings) == present:
+    said = provisioning.settings(_file(zone, changes))[zone.key]
+    current = ZoneVersion.objects.get(zone=zone, valid_to=None)
+    present = {name: getattr(current, name) for name in THRESHOLDS}
+    settings = {name: said[name] for name in THRESHOLDS} | ({} if said["boundary"] == current.boundary else {"boundary": said["boundary"]})
+    if settings == present:
         raise NothingToTry
     clock = Clock.of(zone.venue.time_zone, None)
     today = clock.day_of(to_us(now))
     with transaction.atomic():
-        Zone.objects.select_for_update().get(pk=zone.pk)  # somebody who presses twice finds the first
-        same = Trial.objects.filter(zone=zone, settings=dict(settings), finished_at=None).first()
+        Organisation.objects.select_for_update().get(pk=zone.organisation_id)  # somebody who presses twice finds the first
+        same = Trial.objects.filter(zone=zone, settings=settings, finished_at=None).first()
         if same is not None:
             return same
         if Trial.objects.filter(organisation=zone.organisation_id, finished_at=None).count() >= AT_ONCE:
             raise TooMany
-        trial = Trial(zone=zone, organisation_id=zone.organisation_id, settings=dict(settings), present=present, asked_by=by)
+        trial = Trial(zone=zone, organisation_id=zone.organisation_id, settings=settings, present=present, asked_by=by)
         trial.since, trial.until = to_moment(clock.begin(today - DAYS)), to_moment(clock.begin(today))
         trial.save(force_insert=True)
     return trial
@@ -96,10 +93,10 @@ def cancel(trial: Trial) -> bool:
     return unfinished is not None
 
 
-def document(trial: Trial) -> dict[str, Any]:
-    """The provision file that makes the tried settings the zone's."""
-    section = "venues" if trial.zone.kind == ZoneKind.VENUE else "zones"  # a venue's root zone is spoken of as the venue
-    return {"organisation": {"key": trial.zone.organisation.key}, section: [{"key": trial.zone.key, **trial.settings}]}
+def _file(zone: Zone, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The provision file that makes these settings the zone's."""
+    section = "venues" if zone.kind == ZoneKind.VENUE else "zones"  # a venue's root zone is spoken of as the venue
+    return {"organisation": {"key": zone.organisation.key}, section: [{"key": zone.key, **settings}]}
 
 
 def save(*, trial: Trial, by: str, correct: bool = False, since: datetime | None = None, now: datetime | None = None) -> None:
@@ -112,9 +109,9 @@ def save(*, trial: Trial, by: str, correct: bool = False, since: datetime | None
         if locked.result is None or locked.saved_at is not None:
             raise NotToSave
         if correct:
-            provisioning.correct(document(trial), since=since or provisioning.BEGINNING, now=now)
+            provisioning.correct(_file(trial.zone, trial.settings), since=since or provisioning.BEGINNING, now=now)
         else:
-            provisioning.provision(document(trial), now=now)
+            provisioning.provision(_file(trial.zone, trial.settings), now=now)
         locked.saved_at, locked.saved_by = now or timezone.now(), by
         locked.save(update_fields=["saved_at", "saved_by"])
 

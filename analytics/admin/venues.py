@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from analytics import drawings, plan
+from analytics.admin import trials
 from engagement import display, inbox, site
 from engagement.models import BeaconPlacement, Brand, Venue, Zone, ZoneVersion
 from engagement.opening import EXCEPTIONS, WEEKDAYS
@@ -127,7 +128,7 @@ class ZoneAdmin(ProvisionedAdmin):
         hung = BeaconPlacement.objects.filter(zone=zone).select_related("beacon").order_by("valid_to", "beacon__key")
         beacons = [(one.beacon, inbox.describe_address(bytes(one.beacon.address)), *spans(one, zone.venue.time_zone)) for one in hung]
         drawn = plan.draw(drawings.places_of(zone.venue))
-        context = {"zone": zone, "plan": showing(drawn, zone.key), "versions": versions, "beacons": beacons}
+        context = {"zone": zone, "plan": showing(drawn, zone.key), "versions": versions, "beacons": beacons, **trials.beside(zone)}
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), **context})  # type: ignore[no-any-return]
 
 

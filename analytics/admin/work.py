@@ -3,15 +3,15 @@
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Max
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from analytics.admin import trials
 from analytics.models import Recut
 from engagement import display
-from engagement.models import PlacesChange, Shopper
+from engagement.models import PlacesChange
 from engagement.scoped import MachineMadeAdmin
 
 
@@ -40,12 +40,11 @@ class RecutAdmin(MachineMadeAdmin):
 
     @admin.display(description=gettext_lazy("progress"))
     def progress(self, recut: Recut) -> str:
-        """By the numbers of shoppers, which are given in order: near enough, and nothing is counted."""
+        """Shoppers done of all that there were when it began."""
         if recut.finished_at:
-            return display.tag(_("done"), "good")
-        newest = Shopper.objects.aggregate(newest=Max("pk"))["newest"] or 0
-        percent = min(99, 100 * recut.cursor // newest) if newest else 0
-        return format_html('<progress max="100" value="{0}">{0} %</progress> {0} %', percent)
+            return format_html("{} {}", display.tag(_("done"), "good"), display.number(recut.of))
+        far = trials.far(recut.done, recut.of)
+        return format_html('<progress max="100" value="{0}">{0} %</progress> {1}', far.percent, far.text)
 
     @admin.display(description=gettext_lazy("stays changed"))
     def changes(self, recut: Recut) -> str:

@@ -4,6 +4,7 @@ form.py reads the file into typed items (wanted.py), state.py loads what is ther
 the other, plan.py tells the difference, apply.py writes it.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -22,7 +23,7 @@ from engagement.provisioning.faults import Fault, Refused, in_order
 from engagement.provisioning.plan import Verb, compare, describe
 from engagement.provisioning.state import load
 
-__all__ = ["BEGINNING", "Fault", "Refused", "Report", "correct", "parse", "provision"]
+__all__ = ["BEGINNING", "Fault", "Refused", "Report", "correct", "parse", "provision", "settings"]
 parse = form.parse
 
 
@@ -63,6 +64,17 @@ def provision(document: Any, *, dry_run: bool = False, now: datetime | None = No
         keys=keys,
         lines=describe(plan),
     )
+
+
+def settings(document: Any) -> dict[str, Mapping[str, Any]]:
+    """What the zones that the document names would be: thresholds, boundary and floor, by key. Changes nothing. Raises Refused."""
+    wanted, faults = form.read(document)
+    with transaction.atomic():
+        state = load(_locked(wanted.organisation.key))
+        faults += references.check(wanted, state)
+        if faults:
+            raise Refused(in_order(faults))
+        return {step.key: step.target.settings for step in compare(wanted, state).zones}
 
 
 def correct(document: Any, *, since: datetime, now: datetime | None = None) -> list[str]:

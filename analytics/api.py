@@ -1,9 +1,9 @@
-"""/api/v1: stays, figures and the state of the work. Edges: parameters in, services asked, JSON out."""
+"""/api/v1: stays and the state of the work. Edges: parameters in, services asked, JSON out."""
 
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any, Final, cast
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -18,7 +18,6 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from analytics import described, listing, reports
-from analytics.periods import GRAINS, MOST_ROWS, Grain, TooManyPeriods
 from engagement.access import organisation_of
 from engagement.api import Reading
 from engagement.models import Organisation, Venue, Zone
@@ -53,28 +52,6 @@ class Stays(Reading):
         return Response({"next": following, "results": msgspec.to_builtins(results)})
 
 
-class FootfallReport(Reading):
-    @extend_schema(**described.FOOTFALL)
-    def get(self, request: Request) -> Response:
-        parameters = Parameters(request.query_params, ("organisation", "zone", "from", "to", "grain"))
-        organisation = organisation_of(request)
-        zone = _zone(parameters, organisation, required=True)
-        clock = _clock(organisation, zone)
-        start, end = parameters.moment("from", clock, required=True), parameters.moment("to", clock, required=True)
-        grain = cast(Grain, parameters.choice("grain", GRAINS, default="day"))
-        _in_order(parameters, start, end)
-        parameters.check()
-        assert zone and start and end
-        try:
-            found = reports.footfall(organisation=organisation, zone=zone, start=start, end=end, grain=grain)
-        except TooManyPeriods:
-            parameters.wrong("grain", "invalid", _("The range has more than %(most)s rows. Take a coarser grain or a shorter range.") % {"most": MOST_ROWS})
-            parameters.check()
-            raise
-        rows = [{"period": period, **asdict(figures)} for period, figures in found.rows]
-        return Response({"definitions": reports.DEFINITIONS, "rows": rows, "total": asdict(found.total)})
-
-
 class Status(Reading):
     @extend_schema(**described.STATUS)
     def get(self, request: Request) -> Response:
@@ -100,9 +77,9 @@ def _wanted(parameters: Parameters, organisation: Organisation) -> listing.Wante
     return listing.Wanted(organisation, zone, start, end, shopper, device, after)
 
 
-def _zone(parameters: Parameters, organisation: Organisation, *, required: bool = False) -> Zone | None:
+def _zone(parameters: Parameters, organisation: Organisation) -> Zone | None:
     """The zone of the parameter's key. One of another organisation is as unknown as one that never was."""
-    key = parameters.text("zone", required=required)
+    key = parameters.text("zone")
     if key is None:
         return None
     zone = Zone.objects.select_related("venue").filter(organisation=organisation, key=key).first()

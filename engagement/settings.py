@@ -211,7 +211,12 @@ SPECTACULAR_SETTINGS = {
     "TITLE": "Atrium",
     "DESCRIPTION": "Phones post events to the device door; your servers read stays and figures.",
     "VERSION": VERSION,
-    "TAGS": [{"name": "device door", "description": "For apps."}, {"name": "reading", "description": "For your servers."}],
+    "TAGS": [
+        {"name": "device door", "description": "For apps."},
+        {"name": "reading", "description": "For your servers."},
+        {"name": "reports", "description": "Figures, and the places that they are of."},
+        {"name": "writing", "description": "For your servers."},
+    ],
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_AUTHENTICATION": [],
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],

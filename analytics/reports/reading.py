@@ -83,11 +83,15 @@ class Reading:
     def days(self, zones: Iterable[int], question: Question, columns: Sequence[str], *, flows: bool = False) -> Days:
         """The days in the question's range. Ask once for all zones of a report, then `.of` each subject."""
         found = self.between(zones, question.range.us, columns, part=question.part, flows=flows)
+        self.note(found)
+        return found
+
+    def note(self, found: Days) -> None:
+        """These days are behind the figures: remember when one of them was restated."""
         for place in np.flatnonzero(found.restated_at).tolist():
             zone, at = int(found.zone[place]), int(found.restated_at[place])
             self.restated[zone] = max(self.restated.get(zone, 0), at)
             self.restated_at = max(self.restated_at, at)
-        return found
 
     def before(self, zones: Iterable[int], question: Question, columns: Sequence[str] = ("members",)) -> Days:
         """The days before the question's range, from the beginning."""

@@ -4,6 +4,7 @@ from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from analytics import dashboard
+from analytics.admin import trials
 from engagement import health
 from engagement.api import NothingHere
 
@@ -13,6 +14,11 @@ urlpatterns = [
     path("admin/live/<int:pk>/", seen(dashboard.live_venue), name="live_venue"),
     path("admin/live/<int:pk>/now", seen(dashboard.live_now), name="live_now"),
     path("admin/outcomes/", seen(dashboard.outcomes), name="outcomes"),
+    path("admin/engagement/zone/<int:pk>/try/", seen(trials.try_settings), name="try_settings"),
+    path("admin/analytics/trial/<int:pk>/", seen(trials.page), name="trial"),
+    path("admin/analytics/trial/<int:pk>/progress", seen(trials.progress), name="trial_progress"),
+    path("admin/analytics/trial/<int:pk>/cancel/", seen(trials.cancel), name="trial_cancel"),
+    path("admin/analytics/trial/<int:pk>/save/", seen(trials.save), name="trial_save"),
     path("admin/", admin.site.urls),
     path("healthz/live", health.live),
     path("healthz/ready", health.ready),

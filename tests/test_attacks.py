@@ -19,6 +19,7 @@ from django.urls import URLPattern, get_resolver
 from django.urls.resolvers import URLResolver
 from django.utils import timezone
 
+from analytics import trial
 from analytics.models import DwellMark, Recut, Transition
 from engagement import provisioning, tenancy
 from engagement.models import Device, IdentityClaim, Inbox, Organisation, Outcome, RecentEvent, SetAside, ShopperDevice, Zone
@@ -34,9 +35,14 @@ MEMBERS: Final = {
     "admin/(?P<url>.*)$",
     "admin/^(?P<app_label>engagement|auth|analytics|notifications)/$",
     "admin/auth/user/<id>/password/",
+    "admin/analytics/trial/<int:pk>/",
+    "admin/analytics/trial/<int:pk>/cancel/",
+    "admin/analytics/trial/<int:pk>/progress",
+    "admin/analytics/trial/<int:pk>/save/",
     "admin/autocomplete/",
     "admin/engagement/apikey/<int:pk>/revoke/",
     "admin/engagement/setaside/<int:pk>/replay/",
+    "admin/engagement/zone/<int:pk>/try/",
     "admin/live/",
     "admin/live/<int:pk>/",
     "admin/live/<int:pk>/now",
@@ -108,6 +114,7 @@ def world(acme: Organisation, rival: Organisation, acme_keys: dict[str, str], al
         Transition.objects.create(**owned, shopper_id=ann.pk, zone_id=zone.pk, kind="entered", started=now, at=now, created_at=now)
         DwellMark.objects.create(zone=zone, minutes=5)
     Recut.objects.create(organisation=acme, reason="acme-reason")
+    trial.ask(zone=Zone.objects.get(organisation=acme, key="north-brew"), changes={"exit_grace_s": 300}, by="alice")
     SetAside.objects.create(**owned, received_at=now, events=3, payload=b"", error="acme-error")
     Inbox.objects.create(**owned, received_at=now, events=3, payload=b"")
     Outcome.objects.create(**owned, hour=now, outcome="accepted", events=3)

@@ -153,9 +153,10 @@ def _compare_owners_between(connection: Connection, organisation: int, devices: 
 
 
 def _compare_counters(connection: Connection, organisation: int, report: Report) -> None:
-    """Every stored event was counted as accepted or unmatched, once."""
+    """Every stored event was counted as accepted or unmatched, once; and so was every one that was erased since."""
     found = connection.execute(
-        """SELECT (SELECT coalesce(sum(events), 0) FROM engagement_outcome WHERE organisation_id = %(o)s AND outcome IN ('accepted', 'unmatched')),
+        """SELECT (SELECT coalesce(sum(events), 0) FROM engagement_outcome WHERE organisation_id = %(o)s AND outcome IN ('accepted', 'unmatched'))
+                  - (SELECT coalesce(sum(events), 0) FROM engagement_erasure WHERE organisation_id = %(o)s),
                   (SELECT count(*) FROM engagement_event WHERE organisation_id = %(o)s)""",
         {"o": organisation},
     ).fetchone()

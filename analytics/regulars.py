@@ -138,9 +138,10 @@ def decide(*, organisation: Organisation, ids: Iterable[int], state: State, by: 
 
 
 def mark(*, organisation: Organisation, shopper: Shopper, by: str) -> Regular:
-    """Leave a shopper of the organisation out, whether he was suggested or not."""
+    """Leave a shopper of the organisation out, whether he was suggested or not. Raises Shopper.DoesNotExist where he was erased meanwhile."""
     with transaction.atomic():
-        row, _made = Regular.objects.get_or_create(organisation=organisation, shopper=shopper)
+        known = Shopper.objects.select_for_update(no_key=True).get(pk=shopper.pk, organisation=organisation)
+        row, _made = Regular.objects.get_or_create(organisation=organisation, shopper=known)
         decide(organisation=organisation, ids=[row.pk], state=State.CONFIRMED, by=by)
         row.refresh_from_db()
     return row

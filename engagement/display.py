@@ -83,6 +83,7 @@ OUTCOMES: Final = {
     "accepted": (_("Accepted"), _("New, and kept.")),
     "unmatched": (_("Unmatched"), _("New and kept, but it names a beacon or zone that is not provisioned.")),
     "duplicate": (_("Duplicate"), _("Sent again. It changes nothing.")),
+    "erased": (_("Erased"), _("Its shopper was erased after it happened. It is not kept.")),
     "too_old": (_("Too old"), _("It happened more than 35 days before it came.")),
     "in_future": (_("In the future"), _("It happened more than 5 minutes after it came: a clock is wrong.")),
     "malformed": (_("Malformed"), _("It cannot be read as an event.")),
@@ -100,7 +101,7 @@ def outcome(name: str) -> str:
 
 def tone(name: str) -> str:
     """Of a tag: how glad to be about an outcome."""
-    return {"accepted": "good", "unmatched": "warn", "duplicate": ""}.get(name, "bad")
+    return {"accepted": "good", "unmatched": "warn", "duplicate": "", "erased": ""}.get(name, "bad")
 
 
 def joined(parts: Sequence[str]) -> str | SafeString:

@@ -27,6 +27,7 @@ POINTS: Final = (
     "link.before_commit",
     "recut.before_commit",
     "sweep.before_commit",
+    "erase.before_commit",
     "figures.locked",
     "figures.before_commit",
     "trial.before_commit",

@@ -9,7 +9,7 @@ from django.db import connections
 
 from engagement.models import Organisation, Venue
 
-TAKEN: Final = ("accepted", "unmatched", "duplicate")  # outcomes of events that the stream took; all others are refusals
+TAKEN: Final = ("accepted", "unmatched", "duplicate", "erased")  # outcomes of events that the stream took; all others are refusals
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,12 @@ class Batch:
         """The same rows with some of the events."""
         return Batch(self.claimed, self.said, self.row[chosen], self.records[chosen], self.occurred_at[chosen], self.id_high[chosen], self.id_low[chosen])
 
+    def of_rows(self, kept: Bools) -> "Batch":
+        """Some of the rows with their events."""
+        mine, number, left = kept[self.row], np.cumsum(kept) - 1, np.flatnonzero(kept).tolist()
+        claimed, said = [self.claimed[row] for row in left], [self.said[row] for row in left]
+        return Batch(claimed, said, number[self.row[mine]], self.records[mine], self.occurred_at[mine], self.id_high[mine], self.id_low[mine])
+
     def beside(self, event: int) -> Any:
         """What travelled beside the event: a transition's zone key, or a custom event's (name, properties)."""
         return self.said[int(self.row[event])].extras[int(self.records["extra"][event])]

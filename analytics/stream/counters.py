@@ -9,6 +9,7 @@ import numpy.typing as npt
 import psycopg
 
 from analytics.stream.batch import Batch
+from analytics.stream.claim import Claimed
 from engagement.inbox import KIND_NAMES
 
 Bools = npt.NDArray[np.bool_]
@@ -17,6 +18,7 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 ACCEPTED: Final = "accepted"
 UNMATCHED: Final = "unmatched"
 DUPLICATE: Final = "duplicate"
+ERASED: Final = "erased"
 SAMPLE: Final = 20  # events of a transaction shown on the live page
 SAMPLE_KEPT: Final = "10 minutes"
 TOLD_KEPT: Final = "7 days"
@@ -37,6 +39,15 @@ def count(connection: Connection, batch: Batch, kept: Bools, outcome: npt.NDArra
     for i in np.flatnonzero(kept).tolist():
         for _, _, reason in batch.said[i].rejected:
             total[*hours[i], reason] += 1
+    _add(connection, total, shard)
+
+
+def count_erased(connection: Connection, rows: list[Claimed], shard: int) -> None:
+    """Add events that are from before an erasure: the row of each."""
+    _add(connection, Counter((row.organisation, row.received_at.replace(minute=0, second=0, microsecond=0), ERASED) for row in rows), shard)
+
+
+def _add(connection: Connection, total: Counter[tuple[int, datetime, str]], shard: int) -> None:
     if total:
         ordered = sorted(total)
         connection.execute(

@@ -11,7 +11,7 @@ from typing import Any, Final
 import psycopg
 from psycopg import errors
 
-from analytics.stream import apply, claim, counters, events, links, presence, work
+from analytics.stream import apply, claim, counters, erasing, events, links, presence, work
 from analytics.stream.atlas import Atlas
 from analytics.stream.identities import TryAgain
 from engagement import health
@@ -72,6 +72,7 @@ class Worker:
 
     def housekeep(self) -> None:
         links.settle(self.connection, self.atlas)
+        erasing.erase(self.connection)
         links.ask_for_recuts(self.connection)
         links.recut(self.connection, self.atlas)
 

@@ -8,7 +8,7 @@ import psycopg
 from django.conf import settings
 
 from analytics.places import Observations, Places
-from analytics.stream import apply, batch, claim, counters, events, identities, presence
+from analytics.stream import apply, batch, claim, counters, erasing, events, identities, presence
 from analytics.stream.atlas import Atlas
 from analytics.stream.batch import Batch
 from analytics.stream.identities import People
@@ -58,9 +58,11 @@ def _transaction(connection: Connection, atlas: Atlas, shards: list[int], *, row
 
 
 def process(connection: Connection, atlas: Atlas, rows: list[claim.Claimed], locked: set[int], *, cautious: bool = False) -> None:
-    said = batch.decode(rows)
+    said, erased = erasing.refuse(connection, batch.decode(rows))
     people = identities.resolve(connection, said, locked)
     claim.put_back(connection, people.forwarded)
+    forwarded = {row.id for row, _, _ in people.forwarded}
+    counters.count_erased(connection, [row for row in erased if row.id not in forwarded], min(locked))
     kept = people.device > 0
     said = said.take(kept[said.row])
     point("stream.identified")

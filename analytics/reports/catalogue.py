@@ -8,7 +8,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from analytics.periods import GRAINS, Grain
-from analytics.reports import people, presence, stayed, week
+from analytics.reports import paths, people, presence, sales, stayed, week
 from analytics.reports.footfall import report as footfall
 from analytics.reports.reading import Question, Reading, Subject
 
@@ -55,6 +55,8 @@ def figure(report: str, name: str) -> Figure:
 _FOOTFALL: Final = ("visits", "visitors", "new", "returning", "pass_bys", "dwell_median_s", "dwell_p90_s", "dwell_mean_s")
 _PEOPLE: Final = ("visits", "visitors", "new", "returning", "frequency")
 _DWELL: Final = ("visits", "median_s", "p90_s", "mean_s", "shares")
+_CAPTURE: Final = ("visitors", "above", "rate")
+_CONVERSION: Final = ("buyers", "visitors", "rate")
 _OCCUPANCY: Final = ("mean", "peak", "peak_at")
 _BOUNCE: Final = ("visits", "pass_bys", "rate")
 
@@ -157,6 +159,58 @@ REPORTS: Final = {
             grains=(),
             over={"visits": "visits", "mean_visits": "visits", "mean_occupancy": "visits"},
         ),
+        Report(
+            "flows",
+            paths.flows,
+            _("Flows"),
+            _("From which place to which people went next."),
+            ("from", "to", "visits"),
+            ("visits",),
+            takes=("venue", "zone"),
+            grains=(),
+            over={"visits": "visits"},
+        ),
+        Report(
+            "capture",
+            paths.capture,
+            _("Capture"),
+            _("How many of those who could have come in did."),
+            ("period", *_CAPTURE),
+            _CAPTURE,
+            takes=("zone", "brand"),
+            over={"visitors": "visitors", "above": "above", "rate": "visitors"},
+        ),
+        Report(
+            "passers-by",
+            paths.passers_by,
+            _("Passers-by"),
+            _("How many went along the street and did not come in."),
+            ("period", "passers_by"),
+            ("passers_by",),
+            takes=("venue", "street"),
+            over={"passers_by": "passers_by"},
+        ),
+        Report(
+            "cross-visits",
+            paths.cross_visits,
+            _("Cross-visits"),
+            _("How many visited both of two places."),
+            ("a", "b", "visitors"),
+            (),
+            grains=(),
+            over={"visitors": "visitors"},
+            together=True,
+        ),
+        Report(
+            "conversion",
+            sales.conversion,
+            _("Conversion"),
+            _("How many of those who came bought something."),
+            ("period", *_CONVERSION),
+            _CONVERSION,
+            takes=("zone", "brand"),
+            over={"buyers": "buyers", "visitors": "visitors", "rate": "buyers"},
+        ),
     )
 }
 
@@ -191,6 +245,17 @@ FIGURES: Final = {
     "heatmap.mean": Figure(_("Visits a day"), _("The visits that begin in this hour, on an average such day."), "number"),
     "mean_visits": Figure(_("Visits a day"), _("The visits that begin in this hour, on an average day of the range."), "number"),
     "mean_occupancy": Figure(_("Occupancy"), _("How many people are there in this hour, on average."), "number"),
+    "from": Figure(_("From"), _("The place that people came from."), "key"),
+    "to": Figure(_("To"), _("The place that they visited next."), "key"),
+    "flows.visits": Figure(_("Moves"), _("How often a visit to the one was followed by a visit to the other, before the visitor left."), "number"),
+    "above": Figure(_("Visitors around"), _("Different people who visited the zone that this one lies in."), "number"),
+    "capture.rate": Figure(_("Capture rate"), _("Visitors as a share of the visitors of the zone that this one lies in."), "ratio"),
+    "passers_by": Figure(_("Passers-by"), _("Different people seen in the street who did not visit the venue on that day."), "number"),
+    "a": Figure(_("One"), _("One of the two places."), "key"),
+    "b": Figure(_("Other"), _("The other of the two places."), "key"),
+    "cross-visits.visitors": Figure(_("Visitors of both"), _("Different people who visited both places in the range."), "number"),
+    "buyers": Figure(_("Buyers"), _("Visitors who bought something of the brand in the same period."), "number"),
+    "conversion.rate": Figure(_("Conversion rate"), _("Buyers as a share of visitors."), "ratio"),
     "bounce.rate": Figure(_("Bounce rate"), _("Pass-bys as a share of all stays, long and short."), "ratio"),
     "cohort": Figure(_("First visit in"), _("The month in which these people came for the first time."), "label"),
     "retention.visitors": Figure(

@@ -76,11 +76,11 @@ class Pieces:
         return np.bincount(self.place, weights=numbers, minlength=len(self.labels)).astype(np.int64)
 
 
-def pieces(reading: Reading, zones: Sequence[int], question: Question, days: Days) -> Pieces:
-    """Of the entries of these zones. Raises periods.TooManyPeriods."""
+def pieces(reading: Reading, zones: Sequence[int], question: Question, days: Days, cut: Periods | None = None) -> Pieces:
+    """Of the entries of these zones, under the periods of their clocks, or `cut`. Raises periods.TooManyPeriods."""
     own = with_stays(days.of(zones))
     clocks = {zone: reading.clock(zone) for zone in zones}
-    cut = periods(clocks.values(), question)
+    cut = cut or periods(clocks.values(), question)
     if question.grain == "hour":
         return _by_hour(own, clocks, cut)
     place = np.zeros(len(own), np.int64)

@@ -66,6 +66,11 @@ class MayReadFigures(BasePermission):
         return isinstance(request.auth, tenancy.Principal) and request.auth.may(tenancy.Action.READ_FIGURES)
 
 
+class MayRecordPurchases(BasePermission):
+    def has_permission(self, request: Request, view: object) -> bool:
+        return isinstance(request.auth, tenancy.Principal) and request.auth.may(tenancy.Action.RECORD_PURCHASES)
+
+
 def principal_of(request: Request) -> tenancy.Principal:
     """Who asks. Raises NotAuthenticated."""
     if not isinstance(request.auth, tenancy.Principal):

@@ -3,6 +3,7 @@
 Every refusal is `application/problem+json` (RFC 9457) with a stable `code`; PROBLEMS is the closed list of them.
 """
 
+import json
 from typing import Any, Final, NoReturn
 
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
@@ -10,6 +11,7 @@ from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpResponseBase, JsonResponse
 from django.utils.translation import gettext as _
 from rest_framework import exceptions
+from rest_framework.parsers import BaseParser
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.views import APIView
@@ -18,16 +20,26 @@ from engagement.parameters import BadParameters
 
 PROBLEMS: Final = {
     "bad_parameter": 400,
+    "bad_body": 400,
     "not_authenticated": 401,
     "unknown_key": 401,
     "forbidden": 403,
     "not_found": 404,
     "method_not_allowed": 405,
     "not_acceptable": 406,
+    "too_large": 413,
     "unsupported_media_type": 415,
     "unavailable": 503,
 }
+
+
+class TooLarge(exceptions.APIException):
+    status_code = 413
+
+
 CODES: Final[dict[type[exceptions.APIException], str]] = {
+    exceptions.ParseError: "bad_body",
+    TooLarge: "too_large",
     exceptions.NotAuthenticated: "not_authenticated",
     exceptions.AuthenticationFailed: "unknown_key",
     exceptions.PermissionDenied: "forbidden",
@@ -68,15 +80,45 @@ def refuse(error: Exception, _context: dict[str, Any]) -> HttpResponseBase | Non
     return response
 
 
-class Reading(APIView):
-    """An address that can only be read."""
-
-    http_method_names = ("get", "head")
-
+class Uncached(APIView):
     @property
     def default_response_headers(self) -> dict[str, str]:
         """One address has other answers for other organisations, so nobody on the way may keep them."""
         return {**super().default_response_headers, "Cache-Control": "no-store"}
+
+
+class Reading(Uncached):
+    """An address that can only be read."""
+
+    http_method_names = ("get", "head")
+
+
+class Body(BaseParser):
+    """JSON of at most `most` bytes. An object that has a name twice comes as a list, which no field accepts: readers differ over which of them counts."""
+
+    media_type = "application/json"
+    most = 2 * 1024 * 1024
+
+    def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
+        raw = stream.read(self.most + 1)
+        if len(raw) > self.most:
+            raise TooLarge(_("The body has more than %(most)s bytes. Send it in parts.") % {"most": self.most})
+        try:
+            return json.loads(raw, object_pairs_hook=_unique_or_pairs)
+        except (ValueError, RecursionError):
+            raise exceptions.ParseError(_("The body is not JSON that can be read.")) from None
+
+
+def _unique_or_pairs(pairs: list[tuple[str, Any]]) -> Any:
+    named = dict(pairs)
+    return named if len(named) == len(pairs) else pairs
+
+
+class Writing(Uncached):
+    """An address that takes a body."""
+
+    http_method_names = ("post",)
+    parser_classes = (Body,)
 
 
 class NothingHere(APIView):

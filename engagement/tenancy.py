@@ -34,14 +34,15 @@ class Action(StrEnum):
     MANAGE_KEYS = "manage keys"
     REPLAY = "replay"  # send on what was set aside
     ERASE = "erase"  # a shopper, and all that is known of him
+    RECORD_PURCHASES = "record purchases"
     POST_EVENTS = "post events"
 
 
 # A secret key manages places but no keys: one that could make others would outlive its own revocation.
 _MAY: Final[dict[str, frozenset[Action]]] = {
-    Role.OWNER: frozenset({Action.LOOK, Action.READ_FIGURES, Action.CHANGE_PLACES, Action.MANAGE_KEYS, Action.REPLAY, Action.ERASE}),
+    Role.OWNER: frozenset({Action.LOOK, Action.READ_FIGURES, Action.CHANGE_PLACES, Action.MANAGE_KEYS, Action.REPLAY, Action.ERASE, Action.RECORD_PURCHASES}),
     Role.ANALYST: frozenset({Action.LOOK, Action.READ_FIGURES}),
-    KeyKind.SECRET: frozenset({Action.LOOK, Action.READ_FIGURES, Action.CHANGE_PLACES, Action.REPLAY, Action.ERASE}),
+    KeyKind.SECRET: frozenset({Action.LOOK, Action.READ_FIGURES, Action.CHANGE_PLACES, Action.REPLAY, Action.ERASE, Action.RECORD_PURCHASES}),
     KeyKind.PUBLISHABLE: frozenset({Action.POST_EVENTS}),
     KeyKind.IMPORT: frozenset({Action.POST_EVENTS}),
 }

@@ -30,6 +30,7 @@ from tests.cast import acme_file
 # Who may GET an address (what a role sees there is a matter of scope): anybody, readers (a secret key or a member), members.
 ANYBODY: Final = {"admin/login/", "admin/logout/", "admin/jsi18n/", "healthz/live", "healthz/ready", "api/v1/schema", "api/v1/docs", "^api/", ""}
 READERS: Final = {"api/v1/stays", "api/v1/reports/footfall", "api/v1/status"}
+WRITERS: Final = {"api/v1/purchases"}  # a secret key or an owner, by POST alone
 MEMBERS: Final = {
     "admin/",
     "admin/(?P<url>.*)$",
@@ -86,7 +87,7 @@ def addresses(resolver: URLResolver, before: str = "") -> Iterator[str]:
 
 
 def inventory() -> set[str]:
-    return ANYBODY | READERS | MEMBERS | {f"admin/{label.lower().replace('.', '/')}/{end}" for label in MODELS for end in OF_EACH_MODEL}
+    return ANYBODY | READERS | WRITERS | MEMBERS | {f"admin/{label.lower().replace('.', '/')}/{end}" for label in MODELS for end in OF_EACH_MODEL}
 
 
 def test_the_urlconf_is_the_inventory() -> None:
@@ -288,7 +289,7 @@ def test_a_stranger_changes_nothing_at_any_address(world: Organisation, stranger
 
 @pytest.mark.parametrize("method", ["put", "patch", "delete"])
 def test_no_address_of_the_api_takes_a_change(world: Organisation, strangers: dict[str, Client], method: str) -> None:
-    for address in READERS:
+    for address in READERS | WRITERS:
         for role, client in strangers.items():
             response = getattr(client, method)(f"/{address}")
             assert response.status_code in {401, 403, 405} and not leaked(response), role

@@ -1,0 +1,245 @@
+"""Purchases, as an organisation's own systems tell them: read one by one, so that a bad one never costs the good ones, and written together.
+
+A purchase is known by its key: told again it is unchanged, told otherwise it is updated. It names a shopper by the app's own id. One whom no
+event has named yet is made here, as the stream would: a purchase may come before the first visit, and must not depend on which was told first.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, Final
+
+from django.db import OperationalError, connection, transaction
+from django.db.backends.utils import CursorWrapper
+from django.utils.translation import gettext as _
+
+from engagement import shoppers
+from engagement.inbox import OWN, shard_of
+from engagement.models import Brand, Erased, Organisation
+
+MOST: Final = 1_000
+LONGEST: Final = 128  # characters of a key, and of a shopper's id
+LATEST: Final = timedelta(minutes=5)  # into the future: clocks differ
+FIRST_YEAR: Final = 1970
+FIELDS: Final = ("id", "shopper", "brand", "at", "amount", "currency")
+NEEDED: Final = ("id", "shopper", "brand", "at")
+
+_UNFIT: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # control characters are never meant; PostgreSQL holds neither NUL nor half a pair
+_INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_AMOUNT: Final = re.compile(r"\d{1,12}(?:\.\d{1,2})?", re.ASCII)
+_CURRENCY: Final = re.compile(r"[A-Z]{3}", re.ASCII)
+
+
+class Reason(StrEnum):
+    """Why one purchase was refused: the closed list."""
+
+    MALFORMED = "malformed"
+    MISSING_FIELD = "missing_field"
+    UNKNOWN_FIELD = "unknown_field"
+    OUT_OF_RANGE = "out_of_range"
+    IN_FUTURE = "in_future"
+    UNKNOWN_BRAND = "unknown_brand"
+    ERASED = "erased"
+    REPEATED = "repeated"
+
+
+class Result(StrEnum):
+    CREATED = "created"
+    UPDATED = "updated"
+    UNCHANGED = "unchanged"
+    REJECTED = "rejected"
+
+
+class Refused(Exception):
+    """One purchase cannot be taken."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(detail)
+        self.reason, self.detail = reason, detail
+
+
+@dataclass(frozen=True, slots=True)
+class Purchase:
+    """One as it was told. `brand` is a key; `amount` is None where none was told, and `currency` is empty then."""
+
+    key: str
+    shopper: str
+    brand: str
+    at: datetime
+    amount: Decimal | None
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of one. `key` is empty where it could not be read."""
+
+    key: str
+    result: Result
+    reason: Reason | None = None
+    detail: str = ""
+
+
+def record(*, organisation: Organisation, told: Sequence[Any], now: datetime) -> list[Answer]:
+    """Take what was told (parsed JSON); all that is good is committed together. One answer for each, in order."""
+    brands = dict(Brand.objects.filter(organisation=organisation).values_list("key", "pk"))
+    answers: dict[int, Answer] = {}
+    good: dict[str, Purchase] = {}
+    places: dict[str, list[int]] = {}  # where in the list each of the good ones stands
+    for place, item in enumerate(told):
+        try:
+            one = read(item, now)
+            if one.brand not in brands:
+                raise Refused(Reason.UNKNOWN_BRAND, _("brand: there is no brand with this key."))
+            if good.setdefault(one.key, one) != one:
+                raise Refused(Reason.REPEATED, _("id: another purchase with this id stands before it in the list. Send the later one in a request of its own."))
+            places.setdefault(one.key, []).append(place)
+        except Refused as refused:
+            answers[place] = Answer(_key_of(item), Result.REJECTED, refused.reason, refused.detail)
+    results = _write(organisation, [good[key] for key in sorted(good)], brands)
+    for key, (first, *again) in places.items():
+        answers[first] = results.get(key, Answer(key, Result.UNCHANGED))
+        answers.update({place: results[key] if key in results and results[key].reason else Answer(key, Result.UNCHANGED) for place in again})
+    return [answers[place] for place in range(len(told))]
+
+
+def read(item: Any, now: datetime) -> Purchase:
+    """One purchase from parsed JSON. Raises Refused."""
+    if not isinstance(item, dict):
+        raise Refused(Reason.MALFORMED, _("A purchase is an object, with each name once."))
+    unknown = next((name for name in item if name not in FIELDS), None)
+    if unknown is not None:
+        raise Refused(Reason.UNKNOWN_FIELD, _("There is a field that is not known. Known are %(known)s.") % {"known": ", ".join(FIELDS)})
+    for name in NEEDED:
+        if item.get(name) is None:
+            raise Refused(Reason.MISSING_FIELD, _("%(field)s is missing.") % {"field": name})
+    key, shopper, brand = (_text(item[name], name) for name in ("id", "shopper", "brand"))
+    if shopper.startswith(OWN):
+        raise Refused(Reason.MALFORMED, _("shopper: ids that begin with %(own)s are the product's own. Give the app's own id.") % {"own": OWN})
+    amount, currency = _price(item)
+    return Purchase(key, shopper, brand, _moment(item["at"], now), amount, currency)
+
+
+def _text(value: Any, name: str) -> str:
+    if not isinstance(value, str) or not 1 <= len(value) <= LONGEST or _UNFIT.search(value):
+        raise Refused(Reason.MALFORMED, _("%(field)s: give a text of 1 to %(most)s characters, without control characters.") % {"field": name, "most": LONGEST})
+    return value
+
+
+def _moment(value: Any, now: datetime) -> datetime:
+    try:
+        moment = datetime.fromisoformat(value.upper()) if isinstance(value, str) and _INSTANT.fullmatch(value) else None
+        at = moment.astimezone(UTC) if moment else None
+    except (ValueError, OverflowError):
+        at = None
+    if at is None:
+        raise Refused(Reason.MALFORMED, _("at: give an instant with its offset, such as 2026-11-19T10:00:00Z."))
+    if at.year < FIRST_YEAR:
+        raise Refused(Reason.OUT_OF_RANGE, _("at: it lies before %(year)s.") % {"year": FIRST_YEAR})
+    if at > now + LATEST:
+        raise Refused(Reason.IN_FUTURE, _("at: it lies more than 5 minutes in the future."))
+    return at
+
+
+def _price(item: Mapping[str, Any]) -> tuple[Decimal | None, str]:
+    amount, currency = item.get("amount"), item.get("currency")
+    if amount is None and currency is None:
+        return None, ""
+    if amount is None or currency is None:
+        raise Refused(Reason.MISSING_FIELD, _("amount and currency: give both, or neither."))
+    if not isinstance(currency, str) or not _CURRENCY.fullmatch(currency):
+        raise Refused(Reason.MALFORMED, _("currency: give three capital letters (ISO 4217), such as EUR."))
+    if isinstance(amount, bool) or not isinstance(amount, str | int | float):
+        raise Refused(Reason.MALFORMED, _("amount: give a text such as 12.50."))
+    written = amount if isinstance(amount, str) else repr(amount)
+    if not _AMOUNT.fullmatch(written.removesuffix(".0") if isinstance(amount, float) else written):
+        raise Refused(Reason.OUT_OF_RANGE, _("amount: give 0 to 999999999999.99, with at most two decimals and a point before them."))
+    return Decimal(written), currency
+
+
+def _key_of(item: Any) -> str:
+    """The key of a refused one as it was sent, where it can be shown."""
+    key = item.get("id") if isinstance(item, dict) else None
+    return key if isinstance(key, str) and len(key) <= LONGEST and not _UNFIT.search(key) else ""
+
+
+# --- To rows --------------------------------------------------------------------------------------------------------------
+
+# Both in the order of their keys, as the stream inserts shoppers too: who meets another waits, and never both for each other.
+_SHOPPERS: Final = """
+INSERT INTO engagement_shopper (organisation_id, external_id, shard, created_at)
+SELECT %(organisation)s, k, s, now() FROM unnest(%(keys)s::text[], %(shards)s::int[]) AS n(k, s)
+ON CONFLICT DO NOTHING
+"""
+# Held until the commit, so that nobody who is being erased gets a purchase. The stream, which notes when it saw them, does not wait for that.
+_FOUND: Final = """
+SELECT external_id, id FROM engagement_shopper WHERE organisation_id = %s AND external_id = ANY(%s) ORDER BY external_id COLLATE "C" FOR KEY SHARE
+"""
+_PURCHASES: Final = """
+INSERT INTO engagement_purchase AS known (organisation_id, key, shopper_id, brand_id, at, amount, currency)
+SELECT %(organisation)s, k, s, b, a, m, c
+FROM unnest(%(keys)s::text[], %(shoppers)s::bigint[], %(brands)s::bigint[], %(at)s::timestamptz[], %(amounts)s::numeric[], %(currencies)s::text[])
+     AS n(k, s, b, a, m, c)
+ON CONFLICT (organisation_id, key) DO UPDATE
+SET shopper_id = excluded.shopper_id, brand_id = excluded.brand_id, at = excluded.at, amount = excluded.amount, currency = excluded.currency
+WHERE (known.shopper_id, known.brand_id, known.at, known.amount, known.currency)
+      IS DISTINCT FROM (excluded.shopper_id, excluded.brand_id, excluded.at, excluded.amount, excluded.currency)
+RETURNING key, xmax = 0
+"""
+
+
+def _write(organisation: Organisation, purchases: list[Purchase], brands: Mapping[str, int]) -> dict[str, Answer]:
+    """Write them, in the order of their keys. What became of each by its key, but of those that were so already."""
+    if not purchases:
+        return {}
+    with transaction.atomic(), connection.cursor() as cursor:
+        names = sorted({one.shopper for one in purchases})
+        people = _found(cursor, organisation, names)
+        # Read after the shoppers are held: nobody of them is erased from here on, and an erasure that was waited for is seen.
+        until = _erased(organisation, names)
+        kept = [one for one in purchases if one.shopper not in until or one.at > until[one.shopper]]
+        people |= _make(cursor, organisation, sorted({one.shopper for one in kept} - people.keys()))
+        cursor.execute(_PURCHASES, {"organisation": organisation.pk, **_columns(kept, people, brands)})
+        # A row that this statement made has never been locked or changed by anybody.
+        made = {key: Answer(key, Result.CREATED if new else Result.UPDATED) for key, new in cursor.fetchall()}
+    detail = _("shopper: this shopper was erased after it. What is from before an erasure is not taken in again.")
+    refused = {one.key for one in purchases} - {one.key for one in kept}
+    return {**made, **{key: Answer(key, Result.REJECTED, Reason.ERASED, detail) for key in refused}}
+
+
+def _columns(purchases: list[Purchase], people: Mapping[str, int], brands: Mapping[str, int]) -> dict[str, list[Any]]:
+    return {
+        "keys": [one.key for one in purchases],
+        "shoppers": [people[one.shopper] for one in purchases],
+        "brands": [brands[one.brand] for one in purchases],
+        "at": [one.at for one in purchases],
+        "amounts": [one.amount for one in purchases],
+        "currencies": [one.currency for one in purchases],
+    }
+
+
+def _found(cursor: CursorWrapper, organisation: Organisation, names: list[str]) -> dict[str, int]:
+    cursor.execute(_FOUND, [organisation.pk, names])
+    return dict(cursor.fetchall())
+
+
+def _erased(organisation: Organisation, names: list[str]) -> dict[str, datetime]:
+    """Until when those who were erased under these names are not taken in again."""
+    digests = {shoppers.digest(organisation.pk, shoppers.SHOPPER, name): name for name in names}
+    rows = Erased.objects.filter(organisation=organisation, digest__in=list(digests)).values_list("digest", "until")
+    return {digests[bytes(digest)]: until for digest, until in rows}
+
+
+def _make(cursor: CursorWrapper, organisation: Organisation, names: list[str]) -> dict[str, int]:
+    """Shoppers of these ids, with the shard that the stream looks for them under."""
+    if not names:
+        return {}
+    shards = [shard_of(organisation.pk, "s", name) for name in names]
+    cursor.execute(_SHOPPERS, {"organisation": organisation.pk, "keys": names, "shards": shards})
+    made = _found(cursor, organisation, names)  # a statement of its own sees those that somebody else made meanwhile
+    if len(made) < len(names):
+        raise OperationalError("a shopper was made and erased meanwhile")
+    return made

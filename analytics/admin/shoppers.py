@@ -5,19 +5,27 @@ from datetime import date, datetime, time, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.dateparse import parse_date
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_http_methods, require_POST
 
+from analytics import regulars
+from analytics.admin.regulars import about, said
 from analytics.admin.stays import states
-from analytics.models import Stay
-from engagement import display, site
+from analytics.models import Regular, Stay
+from engagement import display, shoppers, site
 from engagement.models import Device, Shopper, ShopperDevice
 from engagement.scoped import MachineMadeAdmin, YesNoFilter
+from engagement.tenancy import Action
 
 LATEST_STAYS: Final = 60
 DEVICES_SHOWN: Final = 50
@@ -93,10 +101,46 @@ class ShopperAdmin(MachineMadeAdmin):
         stays = Stay.objects.filter(shopper=shopper, organisation=shopper.organisation).select_related("zone__venue")
         latest = list(stays.order_by("-started")[:LATEST_STAYS])
         clock = ZoneInfo(latest[0].zone.venue.time_zone) if latest else None
-        context = {"stays": [row(stay) for stay in latest], "most": LATEST_STAYS}
+        context = {"stays": [row(stay) for stay in latest], "most": LATEST_STAYS, "shopper": shopper, "regular": about(shopper)}
+        context |= {
+            "may_leave_out": site.may(request, Action.CHANGE_PLACES),
+            "may_erase": site.may(request, Action.ERASE),
+            "erasing": shoppers.waiting(shopper),
+        }
         if latest:
             context |= timeline(stays, asked_day(request) or timezone.localtime(latest[0].started, clock).date(), clock)
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), **context})  # type: ignore[no-any-return]
+
+    def get_urls(self) -> list[URLPattern]:
+        leave_out = self.admin_site.admin_view(require_POST(self.leave_out))
+        erase = self.admin_site.admin_view(require_http_methods(["GET", "POST"])(self.erase))
+        return [
+            path("<int:pk>/leave-out/", leave_out, name="engagement_shopper_leave_out"),
+            path("<int:pk>/erase/", erase, name="engagement_shopper_erase"),
+            *super().get_urls(),
+        ]
+
+    def leave_out(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Marks somebody as staff or resident, whether he was suggested or not."""
+        shopper = self.own(request, str(pk))
+        if not site.may(request, Action.CHANGE_PLACES):
+            raise PermissionDenied
+        regulars.mark(organisation=self.organisation(request), shopper=shopper, by=request.user.get_username())
+        messages.success(request, said(1, Regular.State.CONFIRMED))
+        return redirect("admin:engagement_shopper_change", shopper.pk)
+
+    def erase(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Says what erasing does and how much it takes, and does it when told so."""
+        shopper = self.own(request, str(pk))
+        if not site.may(request, Action.ERASE):
+            raise PermissionDenied
+        if request.method == "POST":
+            shoppers.ask_to_erase(organisation=self.organisation(request), shopper=shopper, by=request.user.get_username())
+            messages.success(request, _("The shopper is being erased. That takes some seconds; the list of erasures says when it is done."))
+            return redirect("admin:engagement_shopper_changelist")
+        known = {"extent": shoppers.extent(shopper), "stays": Stay.objects.filter(shopper=shopper, organisation=shopper.organisation).count()}
+        page = {"title": _("Erase a shopper"), "opts": self.opts, "shopper": shopper, "name": self.name(shopper), "erasing": shoppers.waiting(shopper)}
+        return TemplateResponse(request, "analytics/erase.html", {**self.admin_site.each_context(request), **page, **known})
 
 
 def asked_day(request: HttpRequest) -> date | None:

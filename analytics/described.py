@@ -30,7 +30,7 @@ def edges(*, required: bool, note: str = "") -> list[OpenApiParameter]:
 
 def record(properties: Described) -> Described:
     """An object that always has all of these."""
-    return {"type": "object", "required": list(properties), "properties": properties}
+    return {"type": "object", "properties": properties, **({"required": list(properties)} if properties else {})}
 
 
 INSTANT: Final = {"type": "string", "format": "date-time"}

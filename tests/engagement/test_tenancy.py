@@ -84,7 +84,7 @@ class TestMembers:
         [
             (KeyKind.PUBLISHABLE, {Action.POST_EVENTS}),
             (KeyKind.IMPORT, {Action.POST_EVENTS}),
-            (KeyKind.SECRET, {Action.LOOK, Action.READ_FIGURES, Action.CHANGE_PLACES, Action.REPLAY, Action.RECORD_PURCHASES}),
+            (KeyKind.SECRET, {Action.LOOK, Action.READ_FIGURES, Action.CHANGE_PLACES, Action.REPLAY, Action.ERASE, Action.RECORD_PURCHASES}),
         ],
     )
     def test_keys_may_what_their_kind_may(self, acme: Organisation, acme_keys: dict[str, str], kind: str, actions: set[Action]) -> None:

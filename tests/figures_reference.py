@@ -484,38 +484,149 @@ def by_hour(world: World, zone: str, question: Question) -> dict[int, list[int]]
     return found
 
 
+def coverage(world: World, zones: tuple[str, ...], question: Question) -> float | None:
+    """Of the hours of the range that are over and in which the venue has its doors open: the share in which somebody was there.
+
+    Hours are counted from the first instant of the local day, and the last one may be short.
+    """
+    seen = hours = 0
+    for root in {world.zones[zone].root for zone in zones}:
+        start, end = bounds(question, world.zones[root].time_zone)
+        for begin, after in hours_between(start, min(end, world.now), world.zones[root].time_zone):
+            if min(after, end) <= world.now and wanted(world, root, max(begin, start), min(after, end), question.hours):
+                hours += 1
+                seen += any(stay.started < after and stay.ended >= begin for stay in stays_of(world, [root]))
+    return rate(seen, hours)
+
+
+def hours_between(start: int, end: int, time_zone: str) -> Iterator[tuple[int, int]]:
+    for day in dates(start, end, time_zone):
+        following = begin_of(day + timedelta(days=1), time_zone)
+        for begin in range(begin_of(day, time_zone), following, 4 * QUARTER):
+            if begin < end and min(begin + 4 * QUARTER, following) > start:
+                yield begin, min(begin + 4 * QUARTER, following)
+
+
+def wanted(world: World, root: str, begin: int, end: int, hours: str) -> bool:
+    """Whether the venue is open at some time of the hour; with `closed`, whether it is not."""
+    listed, time_zone = world.opening_hours.get(root), world.zones[root].time_zone
+    if listed is None:
+        return hours != "closed"
+    near = [wall(begin, time_zone).date() + timedelta(days=number) for number in (-1, 0, 1)]
+    opens = any(start < end and until > begin for day in near for start, until in open_times(listed, day, time_zone))
+    return opens != (hours == "closed")
+
+
 # --- Figures between places -------------------------------------------------------------------------------------------------
 
 
-def flows(world: World, root: str, question: Question, above: str | None = None) -> Answer:
-    """Consecutive counted stays of one visit in sibling zones, by start. `above`: only of zones directly in this one.
+def at_end(world: World, zone: str, question: Question) -> int:
+    """Places lie where they lie at the range's end, or now."""
+    return min(bounds(question, world.zones[zone].time_zone)[1], world.now)
+
+
+def capture(world: World, zones: tuple[str, ...], question: Question) -> Answer:
+    """Visitors, and those of the zones directly above, in the same period."""
+    around = {parent for zone in zones if (parent := world.zones[zone].parent(at_end(world, zone, question)))}
+
+    def told(period: str | None) -> Row:
+        inside, above = (visitors_of(of_period(world, some, question, period)) for some in (zones, around))
+        return {"visitors": len(inside), "above": len(above) if around else None, "rate": rate(len(inside), len(above))}
+
+    return {"rows": [{"period": period, **told(period)} for period in labels(world, zones, question)], "total": told(None)}
+
+
+def of_period(world: World, zones: Iterable[str], question: Question, period: str | None) -> list[Stay]:
+    """Those of a period; None: of the whole range."""
+    return [stay for stay in within(world, zones, question) if period in (None, period_of(world, stay, question.grain))]
+
+
+def passers_by(world: World, zones: tuple[str, ...], question: Question) -> Answer:
+    """Distinct shoppers seen in a street and without a visit to the venue on that day. Of a venue: in all its streets."""
+    streets = [key for key, zone in world.zones.items() if zone.kind == "street" and (key in zones or zone.root in zones)]
+
+    def told(period: str | None) -> Row:
+        return {"passers_by": len({stay.shopper for stay in of_period(world, streets, question, period) if not came_in(world, stay)})}
+
+    return {"rows": [{"period": period, **told(period)} for period in labels(world, zones, question)], "total": told(None)}
+
+
+def came_in(world: World, seen: Stay) -> bool:
+    """Whether the shopper visited the venue on the day on which he was seen, at any time."""
+    own = [stay for stay in stays_of(world, [world.zones[seen.zone].root]) if stay.shopper == seen.shopper and stay.counted]
+    return any(period_of(world, stay, "day") == period_of(world, seen, "day") for stay in own)
+
+
+def flows(world: World, zones: tuple[str, ...], question: Question) -> Answer:
+    """Consecutive counted stays of one visit in sibling zones, by start: of a venue anywhere in it, of another zone directly in it.
 
     A stay is one of a visit when it starts while the visit lasts. Of two that start together, the zone that was made first comes first.
     """
-    order = list(world.zones)
-    inside = [stay for stay in stays_of(world, [key for key, zone in world.zones.items() if zone.root == root and key != root]) if stay.counted]
+    [top] = zones
+    root = world.zones[top].root
+    inside = [stay for stay in stays_of(world, [key for key, zone in world.zones.items() if zone.root == root != key]) if stay.counted]
     steps: dict[tuple[str, str], int] = {}
     for visit in within(world, [root], question):
         own = [stay for stay in inside if visit.counted and stay.shopper == visit.shopper and visit.started <= stay.started <= visit.ended]
-        for parent in {world.zones[stay.zone].parent(stay.started) for stay in own} - {None}:
-            if above in (None, parent):
-                siblings = [stay for stay in own if world.zones[stay.zone].parent(stay.started) == parent]
-                siblings.sort(key=lambda stay: (stay.started, order.index(stay.zone)))
-                for one, other in pairwise(siblings):
-                    if one.zone != other.zone:
-                        steps[one.zone, other.zone] = steps.get((one.zone, other.zone), 0) + 1
+        for parent in {above(world, stay) for stay in own} & ({top} if top != root else set(world.zones)):
+            siblings = [stay for stay in own if above(world, stay) == parent]
+            siblings.sort(key=lambda stay: (stay.started, list(world.zones).index(stay.zone)))
+            for one, other in pairwise(siblings):
+                if one.zone != other.zone:
+                    steps[one.zone, other.zone] = steps.get((one.zone, other.zone), 0) + 1
     rows = [{"from": one, "to": other, "visits": number} for (one, other), number in steps.items()]
+    rows.sort(key=lambda row: (-steps[row["from"], row["to"]], row["from"], row["to"]))  # type: ignore[index]
     return {"rows": rows, "total": {"visits": sum(steps.values())}}
 
 
-def cross_visits(world: World, zones: tuple[str, ...], question: Question) -> Answer:
-    """Distinct shoppers who visited both in the range, of every two."""
-    members = {zone: visitors_of(within(world, [zone], question)) for zone in zones}
-    return {"rows": [{"a": a, "b": b, "visitors": len(members[a] & members[b])} for a, b in combinations(zones, 2)], "total": {}}
+def above(world: World, stay: Stay) -> str | None:
+    return world.zones[stay.zone].parent(stay.started)
+
+
+def cross_visits(world: World, places: Mapping[str, tuple[str, ...]], question: Question) -> Answer:
+    """Distinct shoppers who visited both in the range, of every two. `places`: zones by key, in order."""
+    members = {key: visitors_of(within(world, zones, question)) for key, zones in places.items()}
+    return {"rows": [{"a": a, "b": b, "visitors": len(members[a] & members[b])} for a, b in combinations(places, 2)], "total": {}}
+
+
+def stores_in(world: World, top: str, question: Question) -> dict[str, tuple[str, ...]]:
+    """The stores in a zone, however deep."""
+    found = []
+    for key, zone in world.zones.items():
+        over: str | None = key
+        while over not in (None, top):
+            over = world.zones[over].parent(at_end(world, key, question))  # type: ignore[index]
+        if zone.kind == "store" and key != top and over == top:
+            found.append(key)
+    return {key: (key,) for key in sorted(found)}
+
+
+# --- Figures of sales -------------------------------------------------------------------------------------------------------
+
+
+def conversion(world: World, zones: tuple[str, ...], question: Question) -> Answer:
+    """Distinct shoppers with a purchase at the zone's brand in the period who also visited it, of the visitors."""
+    sold = any(world.zones[zone].brand for zone in zones)
+
+    def told(period: str | None) -> Row:
+        people = visitors_of(of_period(world, zones, question, period))
+        buyers = {shopper for zone in zones for shopper in visitors_of(of_period(world, [zone], question, period)) & paid(world, zone, question, period)}
+        return {"buyers": len(buyers), "visitors": len(people), "rate": rate(len(buyers), len(people)) if sold else None}
+
+    return {"rows": [{"period": period, **told(period)} for period in labels(world, zones, question)], "total": told(None)}
+
+
+def paid(world: World, zone: str, question: Question, period: str | None) -> set[int]:
+    """Who bought of the zone's brand, by the zone's clock."""
+    time_zone = world.zones[zone].time_zone
+    start, end = bounds(question, time_zone)
+    bought = [purchase for purchase in world.purchases if purchase.brand == world.zones[zone].brand and start <= purchase.at < end]
+    return {purchase.shopper for purchase in bought if period in (None, label(purchase.at, question.grain, time_zone))}
 
 
 # --- All of them ------------------------------------------------------------------------------------------------------------
 
+# Cross-visits are of several places together, and coverage stands at the head of every answer.
 FIGURES: dict[str, Callable[[World, tuple[str, ...], Question], Answer]] = {
     "footfall": footfall,
     "visitors": visitors,
@@ -527,4 +638,8 @@ FIGURES: dict[str, Callable[[World, tuple[str, ...], Question], Answer]] = {
     "occupancy": occupancy,
     "heatmap": heatmap,
     "peak-hours": peak_hours,
+    "capture": capture,
+    "passers-by": passers_by,
+    "flows": flows,
+    "conversion": conversion,
 }

@@ -71,6 +71,11 @@ class MayRecordPurchases(BasePermission):
         return isinstance(request.auth, tenancy.Principal) and request.auth.may(tenancy.Action.RECORD_PURCHASES)
 
 
+class MayErase(BasePermission):
+    def has_permission(self, request: Request, view: object) -> bool:
+        return isinstance(request.auth, tenancy.Principal) and request.auth.may(tenancy.Action.ERASE)
+
+
 def principal_of(request: Request) -> tenancy.Principal:
     """Who asks. Raises NotAuthenticated."""
     if not isinstance(request.auth, tenancy.Principal):

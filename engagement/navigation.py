@@ -17,6 +17,8 @@ PEOPLE: Final = (
     (_("Devices"), "smartphone", "admin:engagement_device_changelist"),
     (_("Stays"), "schedule", "admin:analytics_stay_changelist"),
     (_("Transitions"), "swap_horiz", "admin:analytics_transition_changelist"),
+    (_("Staff and residents"), "badge", "admin:analytics_regular_changelist"),
+    (_("Erasures"), "person_remove", "admin:engagement_erasure_changelist"),
 )
 PLACES: Final = (
     (_("Venues"), "apartment", "admin:engagement_venue_changelist"),

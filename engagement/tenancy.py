@@ -106,6 +106,11 @@ class Principal:
     key: ApiKey | None = None
     brand: Brand | None = None  # whose figures alone the member sees; None: the whole organisation's
 
+    @property
+    def name(self) -> str:
+        """For what is written down of what he did: the user's name, or the key's."""
+        return self.key.name if self.key else self.user.get_username() if self.user else ""
+
     def may(self, action: Action) -> bool:
         return action in _MAY.get(self.role, frozenset()) and (self.brand is None or action in _MAY_OF_A_BRAND)
 

@@ -5,7 +5,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 
 from analytics import dashboard
 from analytics.admin import trials
-from engagement import health, purchase_door
+from engagement import erasure_door, health, purchase_door
 from engagement.api import NothingHere
 
 seen = admin.site.admin_view  # logged in, as a member
@@ -24,6 +24,7 @@ urlpatterns = [
     path("healthz/ready", health.ready),
     path("api/v1/", include("analytics.urls")),
     path("api/v1/purchases", purchase_door.Purchases.as_view(), name="purchases"),
+    path("api/v1/shoppers/<path:shopper>", erasure_door.Shopper.as_view(), name="shopper"),
     path("api/v1/schema", SpectacularAPIView.as_view(), name="schema"),
     path("api/v1/docs", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
     re_path(r"^api/", NothingHere.as_view()),

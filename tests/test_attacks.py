@@ -20,9 +20,9 @@ from django.urls.resolvers import URLResolver
 from django.utils import timezone
 
 from analytics import trial
-from analytics.models import DwellMark, Recut, Transition
+from analytics.models import DwellMark, Recut, Regular, Transition
 from engagement import provisioning, tenancy
-from engagement.models import Device, IdentityClaim, Inbox, Organisation, Outcome, RecentEvent, SetAside, ShopperDevice, Zone
+from engagement.models import Device, Erasure, IdentityClaim, Inbox, Organisation, Outcome, RecentEvent, SetAside, Shopper, ShopperDevice, Zone
 from notifications import ops
 from tests.analytics.rows import device, shopper, stay
 from tests.cast import acme_file
@@ -31,11 +31,13 @@ from tests.cast import acme_file
 ANYBODY: Final = {"admin/login/", "admin/logout/", "admin/jsi18n/", "healthz/live", "healthz/ready", "api/v1/schema", "api/v1/docs", "^api/", ""}
 READERS: Final = {"api/v1/stays", "api/v1/reports/footfall", "api/v1/status"}
 WRITERS: Final = {"api/v1/purchases"}  # a secret key or an owner, by POST alone
+ERASERS: Final = {"api/v1/shoppers/<path:shopper>"}  # a secret key or an owner, by DELETE alone
 MEMBERS: Final = {
     "admin/",
     "admin/(?P<url>.*)$",
     "admin/^(?P<app_label>engagement|auth|analytics|notifications)/$",
     "admin/auth/user/<id>/password/",
+    "admin/analytics/regular/<int:pk>/decide/",
     "admin/analytics/trial/<int:pk>/",
     "admin/analytics/trial/<int:pk>/cancel/",
     "admin/analytics/trial/<int:pk>/progress",
@@ -43,6 +45,8 @@ MEMBERS: Final = {
     "admin/autocomplete/",
     "admin/engagement/apikey/<int:pk>/revoke/",
     "admin/engagement/setaside/<int:pk>/replay/",
+    "admin/engagement/shopper/<int:pk>/erase/",
+    "admin/engagement/shopper/<int:pk>/leave-out/",
     "admin/engagement/zone/<int:pk>/try/",
     "admin/live/",
     "admin/live/<int:pk>/",
@@ -55,7 +59,7 @@ MEMBERS: Final = {
     "admin/search/",
 }
 MODELS: Final = (
-    *("analytics.Recut", "analytics.Stay", "analytics.Transition", "auth.User"),
+    *("analytics.Recut", "analytics.Regular", "engagement.Erasure", "analytics.Stay", "analytics.Transition", "auth.User"),
     *("engagement.ApiKey", "engagement.Beacon", "engagement.Brand", "engagement.Device", "engagement.Organisation", "engagement.SetAside"),
     *("engagement.Shopper", "engagement.Venue", "engagement.Zone", "engagement.ZoneVersion"),
     *("notifications.Alarm", "notifications.AlarmEvent"),
@@ -87,7 +91,7 @@ def addresses(resolver: URLResolver, before: str = "") -> Iterator[str]:
 
 
 def inventory() -> set[str]:
-    return ANYBODY | READERS | WRITERS | MEMBERS | {f"admin/{label.lower().replace('.', '/')}/{end}" for label in MODELS for end in OF_EACH_MODEL}
+    return ANYBODY | READERS | WRITERS | ERASERS | MEMBERS | {f"admin/{label.lower().replace('.', '/')}/{end}" for label in MODELS for end in OF_EACH_MODEL}
 
 
 def test_the_urlconf_is_the_inventory() -> None:
@@ -115,6 +119,8 @@ def world(acme: Organisation, rival: Organisation, acme_keys: dict[str, str], al
         Transition.objects.create(**owned, shopper_id=ann.pk, zone_id=zone.pk, kind="entered", started=now, at=now, created_at=now)
         DwellMark.objects.create(zone=zone, minutes=5)
     Recut.objects.create(organisation=acme, reason="acme-reason")
+    Regular.objects.create(organisation=acme, shopper=ann, zone=Zone.objects.get(organisation=acme, key="north"))
+    Erasure.objects.create(organisation=acme, shopper_id=-1, requested_by="crm-acme-asked")
     trial.ask(zone=Zone.objects.get(organisation=acme, key="north-brew"), changes={"exit_grace_s": 300}, by="alice")
     SetAside.objects.create(**owned, received_at=now, events=3, payload=b"", error="acme-error")
     Inbox.objects.create(**owned, received_at=now, events=3, payload=b"")
@@ -157,6 +163,8 @@ def filled(address: str, organisation: Organisation) -> list[str]:
         return [f"/admin/r/{ContentType.objects.get_for_model(kind).pk}/{pk}/" for kind in kinds for pk in ids_of(organisation, kind)[:1]]
     if address == "admin/autocomplete/":
         return [f"/admin/autocomplete/?app_label={app}&model_name={model}&field_name={field}&term=" for app, model, field in relations()]
+    if address in ERASERS:
+        return [f"/api/v1/shoppers/{name}" for name in ("crm-acme-1", *(f"atrium:{pk}" for pk in ids_of(organisation, Shopper)))]
     if address in READERS:
         ranged = "from=2026-01-01&to=2027-01-01"
         own = "" if address == "api/v1/reports/footfall" else f"/{address}"
@@ -284,6 +292,16 @@ def test_a_stranger_changes_nothing_at_any_address(world: Organisation, stranger
             if leaked(response, role) or broken(response, path):
                 wrong.append((role, path, response.status_code, leaked(response, role)))
     assert not wrong, wrong
+    assert everything() == before
+
+
+def test_a_stranger_erases_nobody(world: Organisation, strangers: dict[str, Client]) -> None:
+    before = everything()
+    for role, client in strangers.items():
+        for address in ERASERS:
+            for path in filled(address, world):
+                response = client.delete(path)
+                assert response.status_code in {401, 403, 404} and not leaked(response, role), (role, path)
     assert everything() == before
 
 

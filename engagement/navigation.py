@@ -11,7 +11,7 @@ from engagement.models import Organisation, SetAside
 from engagement.tenancy import Action
 
 # What everybody who reads figures sees, a brand's member nothing else.
-FIGURES: Final[tuple[tuple[Any, str, str], ...]] = ()
+FIGURES: Final[tuple[tuple[Any, str, str], ...]] = ((_("Figures"), "monitoring", "figures"),)
 PEOPLE: Final = (
     (_("Shoppers"), "group", "admin:engagement_shopper_changelist"),
     (_("Devices"), "smartphone", "admin:engagement_device_changelist"),

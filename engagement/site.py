@@ -94,8 +94,7 @@ class AtriumSite(UnfoldAdminSite):  # type: ignore[misc]
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         if found_seat(request):
-            seat(request)
-            return redirect("live")
+            return redirect("figures")
         messages.info(request, _("You belong to no organisation yet. Open one here and add yourself as a member to see its live page."))
         return redirect("admin:engagement_organisation_changelist")
 

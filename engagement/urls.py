@@ -3,13 +3,15 @@ from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-from analytics import dashboard
+from analytics import dashboard, pages
 from analytics.admin import trials
 from engagement import erasure_door, health, purchase_door
 from engagement.api import NothingHere
 
 seen = admin.site.admin_view  # logged in, as a member
 urlpatterns = [
+    path("admin/figures/", seen(pages.figures), name="figures"),
+    path("admin/figures/week", seen(pages.week), name="figures_week"),
     path("admin/live/", seen(dashboard.live), name="live"),
     path("admin/live/<int:pk>/", seen(dashboard.live_venue), name="live_venue"),
     path("admin/live/<int:pk>/now", seen(dashboard.live_now), name="live_now"),

@@ -39,7 +39,7 @@ def outcome(organisation: Organisation, hour: datetime, name: str, events: int, 
 
 
 def test_the_first_page_is_the_first_venue(at_acme: Client, north: Venue) -> None:
-    first = at_acme.get(reverse("admin:index"), follow=True)
+    first = at_acme.get(reverse("live"), follow=True)
     assert first.redirect_chain[-1][0] == reverse("live_venue", args=[north.pk])
     page = first.content.decode()
     assert "<svg" in page and 'data-zone="north-brew"' in page and "kind-street" in page

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -57,12 +58,12 @@ class Visit:
         assert response is not None
         return response.status
 
-    def log_in(self, name: str) -> None:
-        self.open("/admin/")
+    def log_in(self, name: str, to: str = "/admin/live/") -> None:
+        self.open(f"/admin/login/?next={quote(to)}")
         self.page.get_by_label("Username").fill(name)
         self.page.get_by_label("Password").fill(PASSWORD)
         self.page.get_by_role("button", name="Log in").click()
-        self.page.wait_for_url("**/admin/live/**")
+        self.page.wait_for_url(lambda url: "/login/" not in url)
 
     def width(self) -> int:
         return int(self.page.evaluate("document.documentElement.scrollWidth"))
@@ -76,8 +77,8 @@ class House:
     server: Server
 
     @contextmanager
-    def visit(self, name: str | None = None, *, size: dict[str, int] = DESK, **how: Any) -> Iterator[Visit]:
-        """A fresh profile; logged in where a name is given. Whatever its console says as an error is collected."""
+    def visit(self, name: str | None = None, *, to: str = "/admin/live/", size: dict[str, int] = DESK, **how: Any) -> Iterator[Visit]:
+        """A fresh profile; logged in where a name is given, and then at `to`. Whatever its console says as an error is collected."""
         context = self.browser.new_context(viewport=size, **how)  # type: ignore[arg-type]
         context.set_default_timeout(30_000)
         visit = Visit(context.new_page(), self.server)
@@ -85,7 +86,7 @@ class House:
         visit.page.on("pageerror", lambda error: visit.complaints.append(str(error)))
         try:
             if name:
-                visit.log_in(name)
+                visit.log_in(name, to)
             yield visit
         finally:
             context.close()

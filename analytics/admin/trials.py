@@ -14,6 +14,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, Js
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.cache import never_cache
@@ -297,8 +298,8 @@ def _change(old: float | None, new: float | None, write: Callable[[float | None]
     if old == new:
         return _("none")
     sign = "+" if new > old else "−"
-    share = f" ({sign}{display.number(abs(new - old) / old * 100, 1)} %)" if old else ""
-    return f"{sign}{write(abs(new - old))}{share}"
+    amount = f"{sign}{write(abs(new - old))}"
+    return format_html('{} <span class="share">({}{} %)</span>', amount, sign, display.number(abs(new - old) / old * 100, 1)) if old else amount
 
 
 def _time(seconds: float | None) -> str:

@@ -144,11 +144,11 @@ def written(listed: Iterable[Iterable[str]]) -> str:
 
 
 def understood(text: str) -> list[list[str]]:
-    """The open times of a day from what people write; 9:00 is 09:00. Raises ValueError. What is said may still have faults."""
+    """The open times of a day from what people write; 9 and 9:00 are 09:00. Raises ValueError. What is said may still have faults."""
     listed = []
     for part in filter(None, (part.strip() for part in re.split(r"[,;]", text))):
         pair = [clock.strip() for clock in re.split(r"[-–—]", part)]
         if len(pair) != 2:
             raise ValueError(text)
-        listed.append([clock.zfill(5) for clock in pair])
+        listed.append([(clock if ":" in clock else f"{clock}:00").zfill(5) for clock in pair])
     return listed

@@ -34,8 +34,8 @@ class ProvisionedForm(forms.ModelForm):  # type: ignore[type-arg]
             try:
                 self.provision(dry_run=True)
             except provisioning.Refused as refused:
-                for fault in refused.faults:
-                    self.add_error(self._field_of(fault.place), self._sentence(fault))
+                for field, sentence in dict.fromkeys((self._field_of(fault.place), self._sentence(fault)) for fault in refused.faults):
+                    self.add_error(field, sentence)
         return cleaned
 
     def _field_of(self, place: str) -> str | None:

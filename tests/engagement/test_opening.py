@@ -92,6 +92,7 @@ class TestWhatMayBeSaid:
     def test_what_is_written_is_understood(self) -> None:
         assert opening.written(WEEK["mon"]) == "09:00-12:30, 13:30-21:00"
         assert opening.understood("9:00 – 12:30; 13:30-21:00,") == WEEK["mon"]
+        assert opening.understood("9-14, 18:30 - 24") == [["09:00", "14:00"], ["18:30", "24:00"]]
         assert opening.understood("") == []
         for wrong in ("all day", "09:00", "09:00-12:00-13:00"):
             with pytest.raises(ValueError):

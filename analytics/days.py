@@ -4,10 +4,8 @@ A stored day is used where no mark says that its stays have changed since and th
 Every other day is made here from its stays, by the same function that makes those that are stored. So what is read never lags.
 """
 
-from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from threading import Lock
 from typing import Any, Final
 
 import numpy as np
@@ -18,6 +16,7 @@ from analytics.calendars import Clock
 from analytics.facts import Day, Stays
 from analytics.marks import HOUR_US
 from analytics.premises import Premises
+from analytics.shelves import Shelves
 from analytics.stays import Bools, Ints
 
 Cursor = psycopg.Cursor[tuple[Any, ...]]
@@ -27,7 +26,8 @@ NOWHERE: Final = -(2**22)  # no local day
 _DAYS: Final = 2**23  # more than there are
 ALWAYS: Final = -(2**62)
 EVER: Final = 2**62
-CACHE_BYTES: Final = 256 * 1024 * 1024  # of packed columns; unpacked they take a little more
+CACHE_BYTES: Final = 256 * 1024 * 1024  # of unpacked columns
+_OVERHEAD: Final = 250  # bytes of an unpacked value beside its content
 _UNPACK: Final[dict[str, Any]] = {
     "members": facts.unpack_set,
     "passed": facts.unpack_set,
@@ -306,8 +306,7 @@ def _together(cursor: Cursor, stored: dict[str, Any], live: set[Key], made: dict
         made = {key: day for key, day in made.items() if key[2] == part}
     rows = {name: column[kept] for name, column in stored.items()}
     days = _days(rows, made)
-    for name in names:
-        days.columns[name] = _column(cursor, days, name)
+    _fill(cursor, days, names)
     return days
 
 
@@ -332,60 +331,44 @@ def _days(rows: dict[str, Any], made: dict[tuple[int, int, bool], Day]) -> Days:
     return Days(**sorted_rows, live=live)
 
 
-def _column(cursor: Cursor, days: Days, name: str) -> list[Any]:
-    keys = list(zip([name] * len(days), days.zone.tolist(), days.day.tolist(), days.open.tolist(), days.digest.tolist(), strict=True))
-    found = _cache.get(keys)
-    missing = [place for place, value in enumerate(found) if value is None and place not in days.live]
-    if missing:
-        for place, packed in zip(missing, _fetch(cursor, days, missing, name), strict=True):
-            found[place] = _UNPACK[name](packed)
-            _cache.put(keys[place], found[place], len(packed) + 200)
-    for place, day in days.live.items():
-        found[place] = getattr(day, name)
-    return found
+def _fill(cursor: Cursor, days: Days, names: list[str]) -> None:
+    """Unpack the columns of all entries: those that were unpacked before from the cache, the others with one query."""
+    zones, heads = np.unique(days.zone, return_index=True)
+    runs = list(zip(zones.tolist(), heads.tolist(), np.append(heads, len(days))[1:].tolist(), strict=True))
+    digests = days.digest.tolist()
+    for name in names:
+        days.columns[name] = [value for zone, low, high in runs for value in _cache.get((zone, name), digests[low:high])]
+    for place in days.live:
+        for name in names:
+            days.columns[name][place] = getattr(days.live[place], name)
+    missing = {name: [place for place, value in enumerate(days.columns[name]) if value is None] for name in names}
+    if wanted := [name for name in names if missing[name]]:
+        _fetch(cursor, days, np.array(sorted({place for name in wanted for place in missing[name]}), dtype=np.int64), wanted)
 
 
-def _fetch(cursor: Cursor, days: Days, places: list[int], name: str) -> list[bytes]:
-    """One packed column of these entries, in their order."""
+def _fetch(cursor: Cursor, days: Days, places: Ints, names: list[str]) -> None:
+    """These columns of these entries, from the database, and into the cache. Entries that follow one another are one interval of the key."""
+    breaks = np.flatnonzero((np.diff(places) != 1) | (np.diff(days.zone[places]) != 0)) + 1
+    heads, tails = places[np.concatenate(([0], breaks))], places[np.concatenate((breaks - 1, [-1]))]
+    at = dict(zip(zip(days.zone[places].tolist(), days.day[places].tolist(), days.open[places].tolist(), strict=True), places.tolist(), strict=True))
     cursor.execute(
-        f"""SELECT d.{name} FROM unnest(%(zone)s::bigint[], %(day)s::int[], %(open)s::bool[]) WITH ORDINALITY AS w(zone_id, day, open, place)
-            JOIN analytics_zoneday d ON d.zone_id = w.zone_id AND d.day = date '1970-01-01' + w.day AND d.open = w.open ORDER BY w.place""",
-        {"zone": days.zone[places].tolist(), "day": days.day[places].tolist(), "open": days.open[places].tolist()},
+        f"""SELECT d.zone_id, d.day - date '1970-01-01', d.open, {", ".join(f"d.{name}" for name in names)}
+            FROM unnest(%(zone)s::bigint[], %(first)s::int[], %(last)s::int[]) AS w(zone_id, first, last)
+            JOIN analytics_zoneday d ON d.zone_id = w.zone_id AND d.day BETWEEN date '1970-01-01' + w.first AND date '1970-01-01' + w.last""",
+        {"zone": days.zone[heads].tolist(), "first": days.day[heads].tolist(), "last": days.day[tails].tolist()},
         binary=True,
     )
-    return [row[0] for row in cursor.fetchall()]
+    digests = days.digest.tolist()
+    fresh: dict[tuple[int, str], list[tuple[int, Any, int]]] = {}
+    for zone, day, part, *packed in cursor:
+        place = at.get((zone, day, part))
+        if place is not None:
+            for name, content in zip(names, packed, strict=True):
+                value = days.columns[name][place] = _UNPACK[name](content)
+                fresh.setdefault((zone, name), []).append((digests[place], value, getattr(value, "nbytes", len(content)) + _OVERHEAD))
+    for shelf, values in fresh.items():
+        _cache.put(shelf, values)
 
 
-class _Cache:
-    """Unpacked columns by their content's digest, so that none is ever out of date. The least recently used go first."""
-
-    def __init__(self, most: int) -> None:
-        self._most, self._size, self._lock = most, 0, Lock()
-        self._known: OrderedDict[Any, tuple[Any, int]] = OrderedDict()
-
-    def get(self, keys: list[Any]) -> list[Any]:
-        with self._lock:
-            found = []
-            for key in keys:
-                known = self._known.get(key)
-                if known is not None:
-                    self._known.move_to_end(key)
-                found.append(None if known is None else known[0])
-            return found
-
-    def put(self, key: Any, value: Any, size: int) -> None:
-        with self._lock:
-            if key not in self._known:
-                self._size += size
-            self._known[key] = (value, size)
-            while self._size > self._most:
-                self._size -= self._known.popitem(last=False)[1][1]
-
-    def clear(self) -> None:
-        with self._lock:
-            self._known.clear()
-            self._size = 0
-
-
-_cache: Final = _Cache(CACHE_BYTES)
+_cache: Final = Shelves(CACHE_BYTES)
 forget: Final = _cache.clear

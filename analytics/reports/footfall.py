@@ -5,7 +5,7 @@ ever visit to the place falls in it, and returning if he had one before.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -51,6 +51,7 @@ class Part:
 
     visits: int = 0
     pass_bys: int = 0
+    dwell_us: int = 0
     members: list[BitMap] = field(default_factory=list)
     dwells: list[Ints] = field(default_factory=list)
 
@@ -58,9 +59,14 @@ class Part:
 def report(reading: Reading, subjects: Sequence[Subject], question: Question) -> list[dict[str, Any]]:
     """One answer for each subject: `rows`, each with its period, and `total`."""
     return [
-        {"rows": [{"period": label, **asdict(figures)} for label, figures in found.rows], "total": asdict(found.total)}
+        {"rows": [{"period": label, **_told(figures)} for label, figures in found.rows], "total": _told(found.total)}
         for found in measure(reading, subjects, question)
     ]
+
+
+def _told(figures: Figures) -> dict[str, Any]:
+    """dataclasses.asdict copies in depth: a fifth of the time of twenty stores' year."""
+    return {name: getattr(figures, name) for name in Figures.__slots__}
 
 
 def measure(reading: Reading, subjects: Sequence[Subject], question: Question) -> list[Footfall]:
@@ -84,12 +90,12 @@ def _by_day(days: Days, clocks: dict[int, Clock], cut: Periods) -> list[tuple[st
     for zone, clock in clocks.items():
         here = days.zone == zone
         place[here] = cut.of_days(clock, days.day[here])
-    for label, visits, pass_bys, members, dwells in zip(
-        place.tolist(), days.visits.tolist(), days.pass_bys.tolist(), days.columns["members"], days.columns["dwells"], strict=True
-    ):
+    counts = (days.visits.tolist(), days.pass_bys.tolist(), days.dwell_us.tolist())
+    for label, visits, pass_bys, dwell_us, members, dwells in zip(place.tolist(), *counts, days.columns["members"], days.columns["dwells"], strict=True):
         part = parts[label]
         part.visits += visits
         part.pass_bys += pass_bys
+        part.dwell_us += dwell_us
         part.members.append(members)
         part.dwells.append(dwells)
     return list(zip(cut.labels, parts, strict=True))
@@ -111,6 +117,7 @@ def _by_hour(days: Days, clocks: dict[int, Clock], cut: Periods) -> list[tuple[s
                 part.pass_bys += pass_bys
                 part.members.append(BitMap(shoppers[chosen].tolist()))
                 part.dwells.append(dwells[chosen[chosen < len(dwells)]])
+                part.dwell_us += int(part.dwells[-1].sum())
     return list(zip(cut.labels, parts, strict=True))
 
 
@@ -124,14 +131,15 @@ def _together(parts: list[tuple[str, Part]], earlier: BitMap) -> Footfall:
         known |= members
         everybody |= members
         rows.append((label, figures(part, len(members), len(members) - returning)))
-    whole = Part(sum(part.visits for _, part in parts), sum(part.pass_bys for _, part in parts), [], [one for _, part in parts for one in part.dwells])
+    visits, pass_bys, dwell_us = (sum(getattr(part, name) for _, part in parts) for name in ("visits", "pass_bys", "dwell_us"))
+    whole = Part(visits, pass_bys, dwell_us, [], [one for _, part in parts for one in part.dwells])
     return Footfall(rows, figures(whole, len(everybody), len(everybody) - everybody.intersection_cardinality(earlier)))
 
 
 def figures(part: Part, visitors: int, new: int) -> Figures:
     closed = sum(map(len, part.dwells))
     median, p90 = quantiles(part.dwells, (0.5, 0.9))
-    mean = float(sum(int(dwells.sum()) for dwells in part.dwells)) / closed if closed else None
+    mean = float(part.dwell_us) / closed if closed else None
     return Figures(
         part.visits,
         visitors,

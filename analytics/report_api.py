@@ -69,6 +69,7 @@ class ReportView(Reading):
         except TooManyPeriods:
             raise BadParameters([Fault("to", "invalid", _("The range is too long for this report. Take a shorter one."))]) from None
         if asked.form == "json":
+            request.accepted_renderer, request.accepted_media_type = FastJson(), FastJson.media_type  # `format` goes before the header
             return Response(answering.as_json(self.report, asked, answers))
         _note(principal, self.report, asked)
         name = content_disposition_header(True, answering.file_of(self.report, asked))

@@ -31,7 +31,7 @@ NOT_FOR_BRANDS: Final = frozenset({"capture"})
 
 
 class FastJson(BaseRenderer):
-    """Thirty times as fast as the framework's own: an answer can have thousands of rows."""
+    """Sixteen times as fast as the framework's own (8,760 rows in 3 ms instead of 51): an answer can have thousands of rows."""
 
     media_type = "application/json"
     format = "json"

@@ -190,12 +190,11 @@ def refuse(connection: Connection, said: Batch) -> tuple[Batch, list[claim.Claim
 
 def _erased_until(connection: Connection, said: Batch) -> dict[int, int]:
     """By row of the batch: until when what is said under its name was erased. Most organisations have erased nobody since the batch happened."""
+    first = np.array([to_us(row.received_at) for row in said.claimed], dtype=np.int64)
+    np.minimum.at(first, said.row, said.occurred_at)
     earliest: dict[int, int] = {}
-    for row, at in zip(said.row.tolist(), said.occurred_at.tolist(), strict=True):
-        organisation = said.claimed[row].organisation
-        earliest[organisation] = min(at, earliest.get(organisation, at))
-    for one in said.claimed:
-        earliest[one.organisation] = min(to_us(one.received_at), earliest.get(one.organisation, to_us(one.received_at)))
+    for one, at in zip(said.claimed, first.tolist(), strict=True):
+        earliest[one.organisation] = min(at, earliest.get(one.organisation, at))
     rows = connection.execute(
         "SELECT o, (SELECT max(until) FROM engagement_erased e WHERE e.organisation_id = o) FROM unnest(%s::bigint[]) AS o", [sorted(earliest)]
     )

@@ -1,8 +1,11 @@
 """Somebody is erased: all of him is gone, figures are those of a world without him, and nothing from before comes back."""
 
 import itertools
+import threading
+import time
 import uuid
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -15,7 +18,8 @@ from analytics import figures, regulars, reports
 from analytics.models import Mark, Regular, Stay, Transition
 from analytics.recount import recount
 from analytics.reports import Figures
-from analytics.stream import erasing, loop
+from analytics.stream import claim, erasing, loop, work
+from analytics.stream.atlas import Atlas
 from engagement import faults, inbox, partitions, shoppers
 from engagement.models import (
     Brand,
@@ -35,7 +39,7 @@ from engagement.models import (
 )
 from tests import reference
 from tests.analytics.stage import moment, requests_of
-from tests.analytics.test_stream_law import scripts
+from tests.analytics.test_stream_law import scripts, waits
 from tests.analytics.test_transitions import drain, minutes, send
 from tests.analytics.theatre import Connection, Theatre
 from tests.golden import ORGANISATION
@@ -367,6 +371,29 @@ def test_nobody_who_looks_at_him_meanwhile_brings_him_back(acme: Organisation, w
     with pytest.raises(Shopper.DoesNotExist):
         regulars.mark(organisation=acme, shopper=ann, by="alice")
     assert not Regular.objects.exists()
+
+
+def test_whoever_is_named_on_a_device_of_his_meanwhile_keeps_it(acme: Organisation, worker: loop.Worker) -> None:
+    """He is stored by a transaction that is not committed when the erasure begins: nobody could see that the device is also his."""
+    send(acme, *minutes(30, 29, 28), shopper="ann")
+    drain(worker)
+    ask(acme, "ann")
+    send(acme, *minutes(5, 4), shopper="ben")
+    with closing(loop.open_session()) as slow, closing(loop.open_session()) as quick:
+        done: list[int] = []
+        eraser = threading.Thread(target=lambda: done.append(erasing.erase(quick)))
+        with slow.transaction():
+            shards = [inbox.shard_of(acme.pk, "s", "ben")]
+            assert claim.lock(slow, shards) == shards
+            work.process(slow, Atlas(), claim.take(slow, shards), set(shards))
+            eraser.start()
+            while eraser.is_alive() and not waits(quick):
+                time.sleep(0.002)
+        eraser.join(30)
+    assert done == [1]
+    assert Device.objects.get().owner == Shopper.objects.get() == Shopper.objects.get(external_id="ben")
+    assert Event.objects.count() == 2
+    assert recount().examples == []
 
 
 # --- Any world ------------------------------------------------------------------------------------------------------------

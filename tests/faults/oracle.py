@@ -1,16 +1,20 @@
 """What must be so after everything, whatever happened: the database beside what was acknowledged and what the definitions say."""
 
 from collections import Counter, defaultdict
-from datetime import datetime
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
 from analytics.recount import recount
 from engagement import inbox
-from tests import reference
+from engagement.models import Organisation
+from tests import figures_reference, reference
+from tests.analytics.figures_oracle import agree, places_of
 from tests.analytics.stage import instant
 from tests.faults.crowd import Identity
 from tests.faults.ground import Town
+from tests.figures_reference import Question, World, Zone
 from tests.reference import Custom, Enter, Event, Exit, Fix, Payload, Placement, Places, Shopper, Sighting, Stay, Version
 
 _EVENTS: Final = """
@@ -31,6 +35,11 @@ LEFT JOIN engagement_zone p ON p.id = v.parent_id
 _PLACEMENTS: Final = """
 SELECT o.key, b.address, z.key, p.valid_from, p.valid_to FROM engagement_beaconplacement p JOIN engagement_beacon b ON b.id = p.beacon_id
 JOIN engagement_zone z ON z.id = p.zone_id JOIN engagement_organisation o ON o.id = z.organisation_id
+"""
+_ZONES: Final = """
+SELECT o.key, z.id, z.key, z.kind, v.time_zone, r.key, b.key FROM engagement_zone z JOIN engagement_organisation o ON o.id = z.organisation_id
+JOIN engagement_venue v ON v.id = z.venue_id JOIN engagement_zone r ON r.venue_id = v.id AND r.kind = 'venue' LEFT JOIN engagement_brand b ON b.id = z.brand_id
+ORDER BY z.id
 """
 # Told twice: `entered` of one stay, or `dwelled` past one mark, without a re-cut in between.
 _TOLD_TWICE: Final = """
@@ -63,6 +72,38 @@ def differences(town: Town, *, acknowledged: set[Identity] | None = None, set_as
     with town.pointed():
         found += [f"recount: {example}" for example in recount().examples]
     return found
+
+
+def figures(town: Town) -> list[str]:
+    """What the reports say otherwise than the definitions do of the stored stays. Empty where all is well."""
+    found: list[str] = []
+    now = datetime.now(UTC)
+    for organisation, world, numbers in worlds(town, instant(now)):
+        for question in (
+            Question(now.date() - timedelta(days=4), now.date() + timedelta(days=1)),
+            Question(now.date() - timedelta(days=1), now.date(), "hour"),
+        ):
+            with town.pointed():
+                try:
+                    agree(Organisation.objects.get(key=organisation), numbers, world, question, places_of(world))
+                except AssertionError as error:
+                    found.append(f"figures of {organisation}: {error}")
+    return found
+
+
+def worlds(town: Town, now: int) -> Iterator[tuple[str, World, dict[str, int]]]:
+    """Each organisation's places and stored stays, in the terms of the figures' reference; and the primary keys of its zones."""
+    stays, known = stored_stays(town), places(town)
+    people = {shopper: number for number, shopper in enumerate(sorted({stay.shopper for stay in stays}))}
+    zones: dict[str, dict[str, Zone]] = defaultdict(dict)
+    numbers: dict[str, dict[str, int]] = defaultdict(dict)
+    for organisation, number, key, kind, time_zone, root, brand in town.rows(_ZONES):
+        parents = tuple((version.valid_from, version.parent) for version in sorted(known[organisation].zones[key], key=lambda version: version.valid_from))
+        zones[organisation][key], numbers[organisation][key] = Zone(key, kind, time_zone, root, parents, brand), number
+    for organisation, own in zones.items():
+        listed = (stay for stay in stays if stay.shopper.organisation == organisation)
+        told = tuple(figures_reference.Stay(people[stay.shopper], stay.zone, stay.started, stay.ended, stay.closes_at, stay.counted) for stay in listed)
+        yield organisation, World(own, told, now), numbers[organisation]
 
 
 def _unlike(noun: str, seen: list[Stay], wanted: list[Stay]) -> list[str]:

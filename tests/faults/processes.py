@@ -119,8 +119,19 @@ class Product:
         self.made.append(stream)
         return stream
 
+    def figures(self, **environment: str) -> Process:
+        """Not started yet."""
+        command = [sys.executable, "manage.py", "figures"]
+        figures = Process(command, self._environment(None, environment), self.folder / f"figures-{len(self.made)}.log")
+        self.made.append(figures)
+        return figures
+
     def drain(self, within_s: float = 60) -> None:
         until(self.town.drained, within_s=within_s)
+
+    def figure_out(self, within_s: float = 60) -> None:
+        """Until nothing is marked, and so the figures of every day that is over are made."""
+        until(lambda: not self.town.value("SELECT EXISTS (SELECT 1 FROM analytics_mark)"), within_s=within_s)
 
     def wait_for_stream(self) -> None:
         """Until one has begun to work."""

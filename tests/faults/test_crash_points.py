@@ -13,6 +13,7 @@ from tests.cast import acme_file
 from tests.faults.client import Ledger, post_all
 from tests.faults.crowd import Request, crowd, fix, interleaved, walk
 from tests.faults.oracle import differences
+from tests.faults.oracle import figures as figures_differences
 from tests.faults.processes import Keeper, Product
 from tests.servers import until
 
@@ -50,17 +51,20 @@ def test_case_15_killed_at_any_point_the_end_is_the_same(product: Product, tmp_p
     once.touch()
     fault = {"FAULT": f"{point}:kill", "FAULT_ONCE": str(once)}
     at_the_door = point.startswith("door.")
-    door, stream = product.door(), product.stream()
-    (door if at_the_door else stream).environment.update(fault)
+    door, stream, figures = product.door(), product.stream(), product.figures()
+    {"door": door, "figures": figures}.get(point.partition(".")[0], stream).environment.update(fault)
     stream.start()
+    figures.start()
     door.open()
-    with Keeper(door, stream) as keeper:
+    with Keeper(door, stream, figures) as keeper:
         ledger = journey(product, door.port)
+        product.figure_out()
     assert not once.exists(), "The point was never reached."
     assert len(keeper.deaths) == 1
     assert at_the_door or keeper.deaths == [-signal.SIGKILL]
     assert set(ledger.statuses) <= {202, 0, 503}
     assert differences(product.town, acknowledged=ledger.acknowledged) == []
+    assert figures_differences(product.town) == []
     if not at_the_door:
         assert ledger.statuses[0] == 0
         assert product.town.outcomes()["duplicate"] == 8  # what was sent twice, and not once more

@@ -6,7 +6,7 @@ A day falls under one period (hours aside), so its stored columns are used as th
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from pyroaring import BitMap
@@ -15,6 +15,55 @@ from analytics.calendars import Clock
 from analytics.days import Days
 from analytics.reports.reading import Periods, Question, Reading, periods, union
 from analytics.stays import Bools, Ints
+
+MOST_NARROW: Final = 2**16  # so many labels fit two bytes, of which a stable sort is in one pass
+
+
+@dataclass(slots=True)
+class Dwells:
+    """Microseconds, of all labels in one array; those of label i from edges[i] up to edges[i + 1], in any order."""
+
+    values: Ints
+    edges: Ints
+
+    def counts(self) -> list[int]:
+        counted: list[int] = np.diff(self.edges).tolist()
+        return counted
+
+    def sums(self) -> list[int]:
+        summed: list[int] = np.diff(np.concatenate(([0], np.cumsum(self.values)))[self.edges]).tolist()
+        return summed
+
+    def quantiles(self, shares: Sequence[float]) -> list[list[float | None]]:
+        """For each share, of each label. Interpolated between the two neighbours (SQL's percentile_cont); None where there are no visits."""
+        counts = np.diff(self.edges)
+        places = [share * np.maximum(counts - 1, 0) for share in shares]
+        lows = [place.astype(np.int64) for place in places]
+        highs = [np.minimum(low + 1, np.maximum(counts - 1, 0)) for low in lows]
+        if not len(self.values):
+            return [[None] * len(counts) for _ in shares]
+        values = self._parted(np.stack((*lows, *highs), axis=1))
+        begin = np.minimum(self.edges[:-1], len(values) - 1)  # of a label without values, somebody else's: not told
+        found = []
+        for place, low, high in zip(places, lows, highs, strict=True):
+            below, above = values[begin + low], values[begin + high]
+            told = below.astype(np.float64) + (place - low) * (above - below).astype(np.float64)
+            found.append([value if count else None for value, count in zip(told.tolist(), counts.tolist(), strict=True)])
+        return found
+
+    def whole(self) -> "Dwells":
+        """All of them under one label."""
+        return Dwells(self.values, np.array([0, len(self.values)]))
+
+    def _parted(self, wanted: Ints) -> Ints:
+        """The values, with those that belong at the wanted places of each label there. Those of one day of one zone rise, and are as they are."""
+        falls = np.flatnonzero(self.values[1:] < self.values[:-1]) + 1
+        labels = np.searchsorted(self.edges, falls, side="right") - 1
+        mixed = np.unique(labels[self.edges[labels] != falls])
+        values = self.values.copy() if len(mixed) else self.values
+        for label in mixed.tolist():
+            values[self.edges[label] : self.edges[label + 1]].partition(np.unique(wanted[label]))
+        return values
 
 
 @dataclass(slots=True)
@@ -42,28 +91,15 @@ class Pieces:
         """Visitors under each label. By day: `members`; by hour: `dwell_hours` and `dwell_shoppers`."""
         if not self.by_hour:
             return [union(sets) for sets in self.listed("members")]
-        shoppers = flat(self.days.columns["dwell_shoppers"])
-        lengths = [len(one) for one in self.days.columns["dwell_shoppers"]]
-        place = self.place[np.repeat(self.first, lengths) + flat(self.days.columns["dwell_hours"])]
-        order = np.argsort(place, kind="stable")
-        edges = np.searchsorted(place[order], np.arange(len(self.labels) + 1)).tolist()
-        numbers = shoppers[order].astype(np.uint32)
-        return [BitMap(numbers[low:high]) for low, high in pairwise(edges)]
+        order, edges = self._by_label(self._places("dwell_shoppers"))
+        numbers = flat(self.days.columns["dwell_shoppers"])[order].astype(np.uint32)
+        return [BitMap(numbers[low:high]) for low, high in pairwise(edges.tolist())]
 
-    def dwells(self) -> list[list[Ints]]:
-        """Dwells of closed visits under each label, in runs that rise. By day: `dwells`; by hour: `dwells` and `dwell_hours`."""
-        if not self.by_hour:
-            return self.listed("dwells")
-        found: list[list[Ints]] = [[] for _ in self.labels]
-        columns = (self.days.columns["dwells"], self.days.columns["dwell_hours"])
-        for at, dwells, hours in zip(self.first.tolist(), *columns, strict=True):
-            if len(dwells):
-                hour = hours[: len(dwells)]  # open stays come last and have none
-                order = np.argsort(hour, kind="stable")
-                present, begins = np.unique(hour[order], return_index=True)
-                for one, run in zip(present.tolist(), np.split(dwells[order], begins[1:]), strict=True):
-                    found[self.place[at + one]].append(run)
-        return found
+    def dwells(self) -> "Dwells":
+        """Of closed visits under each label. By day: `dwells`; by hour: `dwells` and `dwell_hours`."""
+        dwells = flat(self.days.columns["dwells"])
+        order, edges = self._by_label(self._places("dwells"))
+        return Dwells(dwells[order], edges)
 
     def listed(self, column: str) -> list[list[Any]]:
         """The entries' values of a column under each label, by day."""
@@ -71,6 +107,24 @@ class Pieces:
         for place, value in zip(self.place.tolist(), self.days.columns[column], strict=True):
             found[place].append(value)
         return found
+
+    def _places(self, column: str) -> Ints:
+        """The label of each value of a column that has one for each visit. Open stays come last, and have no dwell."""
+        columns = self.days.columns
+        lengths = [len(one) for one in columns[column]]
+        if not self.by_hour:
+            return np.repeat(self.place, lengths)
+        hour = flat([hours[:length] for hours, length in zip(columns["dwell_hours"], lengths, strict=True)])
+        places: Ints = self.place[np.repeat(self.first, lengths) + hour]
+        return places
+
+    def _by_label(self, place: Ints) -> tuple[Ints | slice, Ints]:
+        """The order of the labels, else kept, and where each one's values begin."""
+        edges = np.concatenate(([0], np.cumsum(np.bincount(place, minlength=len(self.labels)))))
+        if (place[1:] >= place[:-1]).all():
+            return slice(None), edges
+        narrow = place.astype(np.uint16) if len(self.labels) <= MOST_NARROW else place
+        return np.argsort(narrow, kind="stable"), edges
 
     def _sum(self, numbers: Ints) -> Ints:
         return np.bincount(self.place, weights=numbers, minlength=len(self.labels)).astype(np.int64)

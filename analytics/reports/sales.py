@@ -76,8 +76,8 @@ def _purchases(reading: Reading, zones: Iterable[int], question: Question, brand
     found = binary.fetch(
         reading.cursor,
         {"brand": ("int8", "p.brand_id"), "shopper": ("int8", "p.shopper_id"), "at": ("timestamptz", "p.at")},
-        """FROM (SELECT p.* FROM engagement_purchase p WHERE p.organisation_id = %(organisation)s AND p.brand_id = ANY(%(brands)s)
-                  AND p.at >= atrium_instant(%(start)s) AND p.at < atrium_instant(%(end)s) ORDER BY p.brand_id, p.at) p""",
+        """FROM engagement_purchase p WHERE p.organisation_id = %(organisation)s AND p.brand_id = ANY(%(brands)s)
+            AND p.at >= atrium_instant(%(start)s) AND p.at < atrium_instant(%(end)s)""",
         {
             "organisation": reading.organisation.pk,
             "brands": sorted(set(brands.values())),
@@ -85,7 +85,11 @@ def _purchases(reading: Reading, zones: Iterable[int], question: Question, brand
             "end": max(end for _, end in edges),
         },
     )
-    return {brand: (found["shopper"][found["brand"] == brand], found["at"][found["brand"] == brand]) for brand in set(brands.values())}
+    order = np.lexsort((found["at"], found["brand"]))
+    known, begins = np.unique(found["brand"][order], return_index=True)
+    parts = [np.split(found[name][order], begins[1:]) for name in ("shopper", "at")]
+    nobody = np.empty(0, np.int64)
+    return dict.fromkeys(brands.values(), (nobody, nobody)) | {brand: (who, at) for brand, who, at in zip(known.tolist(), *parts, strict=False)}
 
 
 def _by_place(purchases: tuple[Ints, Ints], clock: Clock, question: Question, cut: Periods) -> dict[int, BitMap]:

@@ -6,8 +6,8 @@ from typing import Any, Final
 import numpy as np
 
 from analytics import facts
-from analytics.reports.pieces import Pieces, pieces
-from analytics.reports.reading import Question, Reading, Subject, quantiles, rate, seconds
+from analytics.reports.pieces import Dwells, Pieces, pieces
+from analytics.reports.reading import Question, Reading, Subject, rate, seconds
 from analytics.stays import Ints
 
 Answer = dict[str, Any]  # rows and total
@@ -22,32 +22,34 @@ def dwell(reading: Reading, subjects: Sequence[Subject], question: Question) -> 
     answers = []
     for subject in subjects:
         found = pieces(reading, subject.zones, question, days)
-        runs = found.dwells()
-        classes = _classes(found, runs)
-        rows = [{"period": label, **_dwell(own, counts)} for label, own, counts in zip(found.labels, runs, classes, strict=True)]
-        answers.append({"rows": rows, "total": _dwell([run for own in runs for run in own], classes.sum(axis=0))})
+        dwells = found.dwells()
+        classes = _classes(found, dwells)
+        rows = [{"period": label, **one} for label, one in zip(found.labels, _dwell(dwells, classes), strict=True)]
+        [total] = _dwell(dwells.whole(), classes.sum(axis=0, keepdims=True))
+        answers.append({"rows": rows, "total": total})
     return answers
 
 
-def _classes(found: Pieces, runs: list[list[Ints]]) -> Ints:
+def _classes(found: Pieces, dwells: Dwells) -> Ints:
     """How many closed visits of each class each period has: periods x classes."""
-    counts = np.zeros((len(found.labels), facts.CLASSES), np.int64)
     if found.by_hour:
-        for place, own in enumerate(runs):
-            for run in own:
-                counts[place] += np.bincount(facts.classes_of(run), minlength=facts.CLASSES)
-    elif len(found.days):
+        label = np.repeat(np.arange(len(found.labels)), dwells.counts())
+        cells = label * facts.CLASSES + facts.classes_of(dwells.values)
+        return np.bincount(cells, minlength=len(found.labels) * facts.CLASSES).reshape(-1, facts.CLASSES).astype(np.int64)
+    counts = np.zeros((len(found.labels), facts.CLASSES), np.int64)
+    if len(found.days):
         np.add.at(counts, found.place, np.stack(found.days.columns["classes"]))
     return counts
 
 
-def _dwell(runs: list[Ints], classes: Ints) -> dict[str, Any]:
-    runs = [run for run in runs if len(run)]
-    visits = sum(map(len, runs))
-    median, p90 = quantiles(runs, (0.5, 0.9))
-    mean = sum(int(run.sum()) for run in runs) / visits if visits else None
-    shares = {name: rate(number, visits) for name, number in zip(CLASSES, classes.tolist(), strict=True)}
-    return {"visits": visits, "median_s": seconds(median), "p90_s": seconds(p90), "mean_s": seconds(mean), "shares": shares}
+def _dwell(dwells: Dwells, classes: Ints) -> list[dict[str, Any]]:
+    """Of each label."""
+    told = []
+    for visits, summed, median, p90, of_class in zip(dwells.counts(), dwells.sums(), *dwells.quantiles((0.5, 0.9)), classes.tolist(), strict=True):
+        shares = {name: rate(number, visits) for name, number in zip(CLASSES, of_class, strict=True)}
+        mean = seconds(summed / visits) if visits else None
+        told.append({"visits": visits, "median_s": seconds(median), "p90_s": seconds(p90), "mean_s": mean, "shares": shares})
+    return told
 
 
 def bounce(reading: Reading, subjects: Sequence[Subject], question: Question) -> list[Answer]:

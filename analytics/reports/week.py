@@ -8,6 +8,7 @@ import numpy as np
 
 from analytics.calendars import Clock, to_moment
 from analytics.days import Days
+from analytics.facts import QUARTER
 from analytics.periods import MOST_ROWS, TooManyPeriods
 from analytics.reports.pieces import by_clock, flat, with_stays
 from analytics.reports.presence import DAY_US, levels, reading_back
@@ -74,7 +75,8 @@ def _visits(days: Days, clocks: dict[int, Clock]) -> Ints:
 
 def _hours_come(clocks: dict[int, Clock], question: Question, now: int) -> Ints:
     """The hours of the range that have begun, as day * 24 + hour, each once."""
-    return np.unique(flat([_come(clock, *question.range.us(clock), now) for clock in dict.fromkeys(clocks.values())]))
+    each = [_come(clock, *question.range.us(clock), now) for clock in dict.fromkeys(clocks.values())]
+    return each[0] if len(each) == 1 else np.unique(flat(each))
 
 
 @lru_cache(maxsize=64)
@@ -110,8 +112,15 @@ def _occupancy(reading: Reading, subject: Subject, question: Question, days: Day
     means: list[float | None] = [None] * HOURS
     for one in levels(reading, subject.zones, question, days):
         if len(one.at):
-            begins, hours = _wall(one.clock, int(one.at[0]), int(one.at[-1]) + 1)
-            hour = hours[np.searchsorted(begins, one.at, side="right") - 1] % HOURS
+            hour = _shown(one.clock, int(one.at[0]), len(one.at))
             sums, quarters = np.bincount(hour, weights=one.number, minlength=HOURS).tolist(), np.bincount(hour, minlength=HOURS).tolist()
             means = [(mean or 0) + total / of if of else mean for mean, total, of in zip(means, sums, quarters, strict=True)]
     return [None if mean is None else round(mean, 6) for mean in means]
+
+
+@lru_cache(maxsize=16)
+def _shown(clock: Clock, first: int, quarters: int) -> Ints:
+    """What the clock on the wall shows at so many quarters of an hour from the first: the hours."""
+    at = first + QUARTER * np.arange(quarters, dtype=np.int64)
+    begins, hours = _wall(clock, first, int(at[-1]) + 1)
+    return hours[np.searchsorted(begins, at, side="right") - 1] % HOURS

@@ -56,10 +56,10 @@ _EXAMPLES: Final[dict[str, Any]] = {
     "rate": 0.125,
     "above": 3104,
     "passers_by": 5210,
-    "from": "north-brew",
-    "to": "north-page",
-    "a": "north-brew",
-    "b": "north-page",
+    "from": "north-coffee",
+    "to": "north-books",
+    "a": "north-coffee",
+    "b": "north-books",
     "cohort": "2026-09",
     "months": [{"months_later": 0, "visitors": 388, "share": 1}, {"months_later": 1, "visitors": 97, "share": 0.25}],
     "weekday": 4,
@@ -238,7 +238,7 @@ _ZONE: Final = record(
     }
 )
 _PLACES_EXAMPLE: Final = {
-    "venues": [{"key": "north", "name": "North Mall", "time_zone": "Africa/Johannesburg", "opening_hours": {"mon": [["09:00", "21:00"]]}}],
+    "venues": [{"key": "north", "name": "North Centre", "time_zone": "Africa/Johannesburg", "opening_hours": {"mon": [["09:00", "21:00"]]}}],
     "zones": [
         {
             "key": "north-food",
@@ -252,7 +252,7 @@ _PLACES_EXAMPLE: Final = {
             "thresholds": {"exit_grace_s": 60, "min_stay_s": 30, "enter_rssi": -85, "hold_rssi": -95, "max_accuracy_m": 50},
         }
     ],
-    "brands": [{"key": "brew", "name": "Brew & Co"}],
+    "brands": [{"key": "coffee", "name": "Coffee & Cake"}],
 }
 _VENUE: Final = record(
     {

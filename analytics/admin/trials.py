@@ -299,16 +299,19 @@ def _change(old: float | None, new: float | None, write: Callable[[float | None]
         return _("none")
     sign = "+" if new > old else "−"
     amount = f"{sign}{write(abs(new - old))}"
-    return format_html('{} <span class="share">({}{} %)</span>', amount, sign, display.number(abs(new - old) / old * 100, 1)) if old else amount
+    if not old:
+        return amount
+    percent = abs(new - old) / old * 100
+    return format_html('{} <span class="share">({}{}\u00a0%)</span>', amount, sign, display.number(percent, 0 if percent >= 100 else 1))
 
 
 def _time(seconds: float | None) -> str:
-    """`40 s`, `21 min 40 s`, `3 h 5 min`: close enough to see a change, and no closer."""
+    """`40 s`, `21 min 40 s`, `3 h 5 min`: close enough to see a change. A number stays with its unit."""
     if seconds is None:
         return display.NOTHING
     whole = round(seconds)
     if 60 <= whole < 3600:
-        return _("%(m)d min %(s)d s") % {"m": whole // 60, "s": whole % 60}
+        return _("%(m)d\u00a0min %(s)d\u00a0s") % {"m": whole // 60, "s": whole % 60}
     return display.duration(whole)
 
 

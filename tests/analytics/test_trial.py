@@ -94,7 +94,7 @@ def crowd(organisation: Organisation, seed: int, people: int = 24) -> None:
                         lon, lat = at(east + chance.uniform(-spread, spread), north + chance.uniform(-spread, spread))
                         records.append(inbox.fix(event_id=name, at_us=us, lat=lat, lon=lon, accuracy=chance.choice([5.0, 20.0, 45.0, 70.0])))
             if records:
-                send(organisation, device, records, shopper=shopper, extras=["north-brew"])
+                send(organisation, device, records, shopper=shopper, extras=[chance.choice(["north-brew", "north-ground", "north"])])
 
 
 # --- What a trial shows ---------------------------------------------------------------------------------------------------
@@ -187,6 +187,20 @@ def test_a_stay_of_many_days_is_followed_to_its_beginning_and_to_its_end(acme: O
     assert finished(tried(root, exit_grace_s=599)).result["tried"]["visits"] == 0
 
 
+def test_a_stay_that_is_only_held_around_the_first_midnight_began_before_it(acme: Organisation, worker: loop.Worker) -> None:
+    """In the mall two hours before, then just outside the wall, within the fix's accuracy, for three hours, then inside again."""
+    midnight, outside = morning(7, 0), (105.0, 0.0)
+    send(acme, "phone", rows(midnight - timedelta(hours=2), lon_lat=at(*HALL)))
+    held = [midnight + timedelta(minutes=10 * n) for n in range(-11, 7)]
+    send(acme, "phone", rows(*held, lon_lat=at(*outside), accuracy=20.0))
+    send(acme, "phone", rows(*(midnight + timedelta(minutes=70 + n) for n in range(9)), lon_lat=at(*HALL)))
+    drain(worker)
+    root = zone_of("north")
+    result = finished(tried(root, exit_grace_s=700)).result
+    assert result["present"] == result["tried"] == footfall(root) == NOTHING
+    assert finished(tried(root, exit_grace_s=599)).result["tried"]["visits"] == 1
+
+
 def test_staff_are_left_out_of_both_sides(acme: Organisation, door: Zone, worker: loop.Worker) -> None:
     flap(acme)
     drain(worker)
@@ -204,7 +218,12 @@ def test_where_nothing_happened_nothing_is_found(acme: Organisation, door: Zone)
 def test_today_and_what_began_eight_days_ago_are_no_part_of_it(acme: Organisation, door: Zone, worker: loop.Worker) -> None:
     asked = tried(door, exit_grace_s=300)
     assert (asked.since, asked.until) == (morning(7, 0), morning(0, 0))
-    for device, moment in (("before", asked.since - timedelta(seconds=1)), ("first", asked.since), ("last", asked.until - timedelta(seconds=1))):
+    for device, moment in (
+        ("before", asked.since - timedelta(seconds=1)),
+        ("first", asked.since),
+        ("last", asked.until - timedelta(seconds=1)),
+        ("last", asked.until + timedelta(minutes=10)),
+    ):
         send(acme, device, rows(*(moment + timedelta(seconds=s) for s in (0, 30)), lon_lat=at(*DOOR)))
     drain(worker)
     assert finished(asked).result["present"]["visits"] == 2

@@ -83,7 +83,7 @@ def _of(found: Pieces, earlier: BitMap) -> Footfall:
 def _figures(visits: list[int], pass_bys: list[int], people: list[tuple[int, int]], dwells: Dwells) -> list[Figures]:
     """Of each label. `people`: visitors, and how many of them are new."""
     told = []
-    measured = zip(dwells.counts(), dwells.sums(), *dwells.quantiles((0.5, 0.9)), strict=True)
+    measured = zip(dwells.counts().tolist(), dwells.sums.tolist(), *dwells.quantiles((0.5, 0.9)), strict=True)
     for number, short, (visitors, new), (closed, summed, median, p90) in zip(visits, pass_bys, people, measured, strict=True):
         mean = seconds(summed / closed) if closed else None
         told.append(Figures(number, visitors, new, visitors - new, short, seconds(median), seconds(p90), mean))

@@ -21,18 +21,18 @@ MOST_NARROW: Final = 2**16  # so many labels fit two bytes, of which a stable so
 
 @dataclass(slots=True)
 class Dwells:
-    """Microseconds, of all labels in one array; those of label i from edges[i] up to edges[i + 1], in any order."""
+    """Microseconds, of all labels in one array of its own; those of label i from edges[i] up to edges[i + 1].
+
+    Those of one day of one zone rise already. The others of a label are put in order as far as is asked, in place: of `whole`, across the labels.
+    """
 
     values: Ints
     edges: Ints
+    sums: Ints  # of each label
+    mixed: Ints  # labels whose values do not rise
 
-    def counts(self) -> list[int]:
-        counted: list[int] = np.diff(self.edges).tolist()
-        return counted
-
-    def sums(self) -> list[int]:
-        summed: list[int] = np.diff(np.concatenate(([0], np.cumsum(self.values)))[self.edges]).tolist()
-        return summed
+    def counts(self) -> Ints:
+        return np.diff(self.edges)
 
     def quantiles(self, shares: Sequence[float]) -> list[list[float | None]]:
         """For each share, of each label. Interpolated between the two neighbours (SQL's percentile_cont); None where there are no visits."""
@@ -42,28 +42,21 @@ class Dwells:
         highs = [np.minimum(low + 1, np.maximum(counts - 1, 0)) for low in lows]
         if not len(self.values):
             return [[None] * len(counts) for _ in shares]
-        values = self._parted(np.stack((*lows, *highs), axis=1))
-        begin = np.minimum(self.edges[:-1], len(values) - 1)  # of a label without values, somebody else's: not told
+        wanted = np.stack((*lows, *highs), axis=1)
+        for label in self.mixed.tolist():
+            self.values[self.edges[label] : self.edges[label + 1]].partition(np.unique(wanted[label]))
+        begin = np.minimum(self.edges[:-1], len(self.values) - 1)  # of a label without values, somebody else's: not told
         found = []
         for place, low, high in zip(places, lows, highs, strict=True):
-            below, above = values[begin + low], values[begin + high]
+            below, above = self.values[begin + low], self.values[begin + high]
             told = below.astype(np.float64) + (place - low) * (above - below).astype(np.float64)
             found.append([value if count else None for value, count in zip(told.tolist(), counts.tolist(), strict=True)])
         return found
 
     def whole(self) -> "Dwells":
-        """All of them under one label."""
-        return Dwells(self.values, np.array([0, len(self.values)]))
-
-    def _parted(self, wanted: Ints) -> Ints:
-        """The values, with those that belong at the wanted places of each label there. Those of one day of one zone rise, and are as they are."""
-        falls = np.flatnonzero(self.values[1:] < self.values[:-1]) + 1
-        labels = np.searchsorted(self.edges, falls, side="right") - 1
-        mixed = np.unique(labels[self.edges[labels] != falls])
-        values = self.values.copy() if len(mixed) else self.values
-        for label in mixed.tolist():
-            values[self.edges[label] : self.edges[label + 1]].partition(np.unique(wanted[label]))
-        return values
+        """All of them under one label. The labels' own are to be asked for before it."""
+        some = len(self.values) > 0
+        return Dwells(self.values, np.array([0, len(self.values)]), np.array([self.sums.sum()]), np.flatnonzero([some]))
 
 
 @dataclass(slots=True)
@@ -91,15 +84,28 @@ class Pieces:
         """Visitors under each label. By day: `members`; by hour: `dwell_hours` and `dwell_shoppers`."""
         if not self.by_hour:
             return [union(sets) for sets in self.listed("members")]
-        order, edges = self._by_label(self._places("dwell_shoppers"))
-        numbers = flat(self.days.columns["dwell_shoppers"])[order].astype(np.uint32)
+        columns = self.days.columns
+        numbers, edges = self._by_label(flat(columns["dwell_shoppers"]), self._places(columns["dwell_hours"]))
+        numbers = numbers.astype(np.uint32)
         return [BitMap(numbers[low:high]) for low, high in pairwise(edges.tolist())]
 
     def dwells(self) -> "Dwells":
         """Of closed visits under each label. By day: `dwells`; by hour: `dwells` and `dwell_hours`."""
-        dwells = flat(self.days.columns["dwells"])
-        order, edges = self._by_label(self._places("dwells"))
-        return Dwells(dwells[order], edges)
+        columns = self.days.columns
+        if self.by_hour:
+            hours = [of[: len(dwells)] for of, dwells in zip(columns["dwell_hours"], columns["dwells"], strict=True)]  # open stays come last
+            values, edges = self._by_label(flat(columns["dwells"]), self._places(hours))
+            filled = np.flatnonzero(np.diff(edges))
+            sums = np.zeros(len(self.labels), np.int64)
+            sums[filled] = np.add.reduceat(values, edges[filled]) if len(filled) else 0
+            return Dwells(values, edges, sums, filled)
+        order = np.argsort(self.place, kind="stable")
+        lengths = np.array([len(one) for one in columns["dwells"]], dtype=np.int64)
+        counts, sums, runs = (np.zeros(len(self.labels), np.int64) for _ in range(3))
+        for total, numbers in ((counts, lengths), (sums, self.days.dwell_us), (runs, lengths > 0)):
+            np.add.at(total, self.place, numbers)
+        edges = np.concatenate(([0], np.cumsum(counts)))
+        return Dwells(flat([columns["dwells"][one] for one in order.tolist()]), edges, sums, np.flatnonzero(runs > 1))
 
     def listed(self, column: str) -> list[list[Any]]:
         """The entries' values of a column under each label, by day."""
@@ -108,23 +114,16 @@ class Pieces:
             found[place].append(value)
         return found
 
-    def _places(self, column: str) -> Ints:
-        """The label of each value of a column that has one for each visit. Open stays come last, and have no dwell."""
-        columns = self.days.columns
-        lengths = [len(one) for one in columns[column]]
-        if not self.by_hour:
-            return np.repeat(self.place, lengths)
-        hour = flat([hours[:length] for hours, length in zip(columns["dwell_hours"], lengths, strict=True)])
-        places: Ints = self.place[np.repeat(self.first, lengths) + hour]
+    def _places(self, hours: list[Ints]) -> Ints:
+        """The label of each visit, by its hour of its entry's day."""
+        places: Ints = self.place[np.repeat(self.first, [len(one) for one in hours]) + flat(hours)]
         return places
 
-    def _by_label(self, place: Ints) -> tuple[Ints | slice, Ints]:
-        """The order of the labels, else kept, and where each one's values begin."""
+    def _by_label(self, values: Ints, place: Ints) -> tuple[Ints, Ints]:
+        """The values in the order of their labels, and where each label's begin."""
         edges = np.concatenate(([0], np.cumsum(np.bincount(place, minlength=len(self.labels)))))
-        if (place[1:] >= place[:-1]).all():
-            return slice(None), edges
         narrow = place.astype(np.uint16) if len(self.labels) <= MOST_NARROW else place
-        return np.argsort(narrow, kind="stable"), edges
+        return values[np.argsort(narrow, kind="stable")], edges
 
     def _sum(self, numbers: Ints) -> Ints:
         return np.bincount(self.place, weights=numbers, minlength=len(self.labels)).astype(np.int64)

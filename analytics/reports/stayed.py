@@ -45,7 +45,9 @@ def _classes(found: Pieces, dwells: Dwells) -> Ints:
 def _dwell(dwells: Dwells, classes: Ints) -> list[dict[str, Any]]:
     """Of each label."""
     told = []
-    for visits, summed, median, p90, of_class in zip(dwells.counts(), dwells.sums(), *dwells.quantiles((0.5, 0.9)), classes.tolist(), strict=True):
+    for visits, summed, median, p90, of_class in zip(
+        dwells.counts().tolist(), dwells.sums.tolist(), *dwells.quantiles((0.5, 0.9)), classes.tolist(), strict=True
+    ):
         shares = {name: rate(number, visits) for name, number in zip(CLASSES, of_class, strict=True)}
         mean = seconds(summed / visits) if visits else None
         told.append({"visits": visits, "median_s": seconds(median), "p90_s": seconds(p90), "mean_s": mean, "shares": shares})

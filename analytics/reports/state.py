@@ -7,6 +7,7 @@ from typing import Any, Final
 from django.conf import settings
 from django.db import connections
 
+from analytics.days import COUNTED
 from engagement.models import Organisation, Venue
 
 TAKEN: Final = ("accepted", "unmatched", "duplicate", "erased")  # outcomes of events that the stream took; all others are refusals
@@ -24,9 +25,9 @@ class Backlog:
 # Only stays that the sweep has not closed can be open, and there are never many more of them than people about: the partial
 # index `stay_not_closed` finds them without touching history, so they are found first. What ends after now is open too,
 # because closes_at >= ended.
-OCCUPANCY: Final = """
+OCCUPANCY: Final = f"""
 WITH about AS MATERIALIZED (
-    SELECT zone_id FROM analytics_stay WHERE NOT closed AND closes_at >= %(now)s AND started <= %(now)s
+    SELECT zone_id FROM analytics_stay s WHERE NOT closed AND closes_at >= %(now)s AND started <= %(now)s AND {COUNTED}
 )
 SELECT zone_id, count(*) FROM about WHERE zone_id IN (SELECT id FROM engagement_zone WHERE venue_id = %(venue)s) GROUP BY zone_id
 """

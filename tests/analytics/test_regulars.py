@@ -189,6 +189,15 @@ def test_confirming_leaves_out_all_that_was_and_all_that_comes_and_the_way_back_
     assert list(Regular.objects.values_list("state", "decided_by", "decided_at")) == [("suggested", "", None)]
 
 
+def test_the_live_pages_count_those_who_are_there_now_without_staff(acme: Organisation, root: Zone) -> None:
+    now = datetime.now(UTC)
+    for name in ("ann", "cleaner"):
+        stay(shopper(acme, name), root, now - timedelta(minutes=10), 300)
+    assert reports.occupancy_now(root.venue) == {root.pk: 2}
+    regulars.mark(organisation=acme, shopper=shopper(acme, "cleaner"), by="alice")
+    assert reports.occupancy_now(root.venue) == {root.pk: 1}
+
+
 def test_a_decision_told_twice_marks_nothing_again(acme: Organisation, root: Zone) -> None:
     works(shopper(acme, "cleaner"), root, 5)
     row = regulars.mark(organisation=acme, shopper=shopper(acme, "cleaner"), by="alice")

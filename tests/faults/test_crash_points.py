@@ -4,7 +4,7 @@ import random
 import signal
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -15,7 +15,7 @@ from tests.faults.crowd import Request, crowd, fix, interleaved, walk
 from tests.faults.oracle import differences
 from tests.faults.oracle import figures as figures_differences
 from tests.faults.processes import Keeper, Product
-from tests.servers import until
+from tests.servers import ROOT, until
 
 
 def journey(product: Product, port: int) -> Ledger:
@@ -45,7 +45,16 @@ def told(product: Product) -> list[tuple[Any, ...]]:
     return sorted(product.town.rows("SELECT shopper_id, zone_id, kind, started, minutes FROM analytics_transition WHERE kind = 'left'"), key=repr)
 
 
-@pytest.mark.parametrize("point", faults.POINTS)
+# On the journey nobody is erased, and no settings are tried: these points have tests of their own.
+ELSEWHERE: Final = {"erase.before_commit": "faults/test_erasure.py", "trial.before_commit": "analytics/test_trial.py"}
+
+
+@pytest.mark.parametrize("point", ELSEWHERE)
+def test_each_point_off_the_journey_is_tried_elsewhere(point: str) -> None:
+    assert point in (ROOT / "tests" / ELSEWHERE[point]).read_text()
+
+
+@pytest.mark.parametrize("point", [point for point in faults.POINTS if point not in ELSEWHERE])
 def test_case_15_killed_at_any_point_the_end_is_the_same(product: Product, tmp_path: Path, point: str) -> None:
     once = tmp_path / "once"
     once.touch()

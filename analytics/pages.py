@@ -18,9 +18,22 @@ from django.views.decorators.http import require_GET
 from analytics import landscape, plan, weekly, wording
 from analytics.landscape import Landscape
 from engagement import site
-from engagement.models import RecentEvent
+from engagement.models import Outcome, RecentEvent
 from engagement.tenancy import Action, Principal
 
+MODULES: Final = (
+    "main",
+    "address",
+    "ask",
+    "charts",
+    "days",
+    "draw",
+    "panel",
+    "places",
+    "show",
+    "today",
+    "widgets",
+)  # asked for at once, not one after the other
 EARLIEST: Final = date(2000, 1, 3)  # no phone told anybody where it was before
 
 
@@ -40,21 +53,29 @@ def figures(request: HttpRequest) -> HttpResponseBase:
         request,
         "analytics/figures/page.html",
         title=_("Figures"),
+        modules=[f"analytics/figures/{name}.js" for name in MODULES],
         views=wording.VIEWS,
         presets=wording.PRESETS,
         comparisons=wording.COMPARISONS,
         grains=wording.GRAINS,
         hours=wording.HOURS if found.opening_hours else (),
-        choices=wording.choices(),
+        choices=wording.choices(whole=principal.brand is None),
         plan=drawn,
-        started=found.start is not None and RecentEvent.objects.filter(organisation=principal.organisation).exists(),
+        started=principal.brand is not None or _started(principal),
         found=found,
         given=_given(principal, found),
     )
 
 
+def _started(principal: Principal) -> bool:
+    """Whether any event ever came."""
+    own = {"organisation": principal.organisation}
+    return RecentEvent.objects.filter(**own).exists() or Outcome.objects.filter(**own).exists()
+
+
 def _given(principal: Principal, found: Landscape) -> dict[str, Any]:
-    choices = [{name: value if isinstance(value, bool) else str(value) for name, value in asdict(one).items()} for one in wording.choices()]
+    listed = wording.choices(whole=principal.brand is None)
+    choices = [{"venue": one.venue, **{name: value if isinstance(value, bool) else str(value) for name, value in asdict(one).items()}} for one in listed]
     return wording.page(
         **found.as_json(),
         organisation=principal.organisation.key,

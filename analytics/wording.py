@@ -110,11 +110,15 @@ class Choice:
     label: Text
     sentence: Text
     tile: bool = False
-    total: str = ""  # the field of the total, where it is another
+
+    @property
+    def venue(self) -> bool:
+        """Whether a venue as a whole has this figure."""
+        return "venue" in catalogue.REPORTS[self.report].takes
 
 
-def choices() -> list[Choice]:
-    """In the order of the tiles and of the chooser."""
+def choices(*, whole: bool = True) -> list[Choice]:
+    """In the order of the tiles and of the chooser. `whole`: the reader may know what lies around a store."""
     told = [
         ("visitors", "footfall", "visitors", True),
         ("visits", "footfall", "visits", True),
@@ -123,15 +127,12 @@ def choices() -> list[Choice]:
         ("returning", "footfall", "returning", True),
     ]
     found = [_choice(name, report, field, tile=tile) for name, report, field, tile in told]
-    found.append(
-        Choice(
-            "occupancy", "occupancy", "mean", "number", _("Occupancy"), _("How many people are here at once, on average over the range's quarters of an hour.")
-        )
-    )
+    inside = _("How many people are here at once, on average over the quarters of an hour of the range.")
+    found.append(Choice("occupancy", "occupancy", "mean", "number", _("Occupancy"), inside))
     found.append(Choice("bounce", "bounce", "rate", "ratio", _("Bounce rate"), catalogue.figure("bounce", "rate").sentence))
-    found.append(
-        Choice("capture", "capture", "rate", "ratio", _("Capture rate"), _("Visitors of this place as a share of the visitors of the place directly above it."))
-    )
+    if whole:
+        found.append(Choice("capture", "capture", "rate", "ratio", _("Capture rate"), catalogue.figure("capture", "rate").sentence))
+    found.append(Choice("conversion", "conversion", "rate", "ratio", _("Conversion rate"), catalogue.figure("conversion", "rate").sentence))
     return found
 
 
@@ -161,6 +162,8 @@ def texts() -> dict[str, str]:
 def _states() -> dict[str, str]:
     return {
         "empty": _("Nobody was here in this range. Choose a longer one, or another place."),
+        "inside_only": _("This figure is of a place inside a venue. Choose a floor or a store."),
+        "unfinished": _("Today is not over yet."),
         "lost": _("The figures could not be fetched. Check the connection; the page tries again by itself."),
         "refused": _("The server could not make these figures. Try again in a moment."),
         "out": _("You are logged out."),
@@ -204,6 +207,9 @@ def _of_places() -> dict[str, str]:
 
 def _of_figures() -> dict[str, str]:
     return {
+        "seconds": _("{n} s"),
+        "minutes": _("{n} min"),
+        "hours": _("{h} h {m} min"),
         "now": _("This range"),
         "previous": _("The days before"),
         "year": _("The year before"),
@@ -228,6 +234,11 @@ def _of_figures() -> dict[str, str]:
         "mean_of_days": _("Visits beginning, mean of {days} days"),
         "share": _("Share"),
         "length": _("Length of the visit"),
+        "under_5": _("<5 min"),
+        "from_5_to_15": _("5–15"),
+        "from_15_to_30": _("15–30"),
+        "from_30_to_60": _("30–60"),
+        "over_60": _(">60 min"),
         "times": _("Visits in this range"),
         "days_ago": _("Days since the last visit"),
         "cohort": _("First visit in"),

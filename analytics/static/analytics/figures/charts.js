@@ -43,6 +43,9 @@ function rgb(colour) {
 }
 
 // `make(ink)` gives the options; it is asked again when the theme changes. `click` is told the datum.
+// Fetched before the first figures are there.
+export const warm = () => library().catch(() => {});
+
 export async function draw(box, make, { label, click, height } = {}) {
   const echarts = await library();
   if (label) box.setAttribute("aria-label", label);
@@ -83,16 +86,21 @@ export function tooltip(colours, kind, more = {}) {
 }
 
 const axis = (colours) => ({ axisLine: { lineStyle: { color: colours.line } }, axisTick: { show: false }, axisLabel: { color: colours.quiet, fontSize: 11, hideOverlap: true } });
-const values = (colours, kind) => ({ type: "value", axisLabel: { color: colours.quiet, fontSize: 11, formatter: (value) => figure(value, kind) }, splitLine: { lineStyle: { color: colours.line } }, minInterval: kind === "number" ? 1 : undefined });
+// A line begins and ends at the edges: its first and last labels stay inside.
+const lined = (colours, data, gap) => {
+  const made = { type: "category", data, boundaryGap: gap, ...axis(colours) };
+  return gap ? made : { ...made, axisLabel: { ...made.axisLabel, alignMinLabel: "left", alignMaxLabel: "right" } };
+};
+const values = (colours, kind) => ({ type: "value", axisLabel: { color: colours.quiet, fontSize: 11, formatter: (value) => (kind === "ratio" ? `${Math.round(value * 1000) / 10}%` : figure(value, kind)) }, splitLine: { lineStyle: { color: colours.line } }, minInterval: kind === "number" ? 1 : undefined });
 const grid = { left: 4, right: 12, top: 12, bottom: 4, containLabel: true };
-const legend = (colours) => ({ bottom: 0, icon: "roundRect", itemWidth: 12, itemHeight: 8, textStyle: { color: colours.text, fontSize: 11 } });
+const legend = (colours) => ({ bottom: 0, type: "scroll", icon: "roundRect", itemWidth: 12, itemHeight: 8, textStyle: { color: colours.text, fontSize: 11 } });
 
 // Named series over the same labels: {name, data, kind: "bar" | "line", beside, stack}.
 export const series = (labels, listed, kind) => (colours) => ({
   grid: listed.length > 1 ? { ...grid, bottom: 30 } : grid,
   legend: listed.length > 1 ? legend(colours) : undefined,
   tooltip: tooltip(colours, kind, { trigger: "axis" }),
-  xAxis: { type: "category", data: labels, boundaryGap: listed.some((one) => one.kind === "bar"), ...axis(colours) },
+  xAxis: lined(colours, labels, listed.some((one) => one.kind === "bar")),
   yAxis: values(colours, kind),
   series: listed.map((one) => ({
     name: one.name, type: one.kind || "line", data: one.data, stack: one.stack, showSymbol: labels.length < 3, symbolSize: 6, barMaxWidth: 36, z: one.beside ? 1 : 2,
@@ -101,9 +109,9 @@ export const series = (labels, listed, kind) => (colours) => ({
   })),
 });
 
-export const bars = (labels, data, kind, { lying = false } = {}) => (colours) => {
+export const bars = (labels, data, kind, { lying = false, narrow = false } = {}) => (colours) => {
   const names = { type: "category", data: labels, inverse: lying, ...axis(colours) };
-  if (lying) names.axisLabel = { ...names.axisLabel, width: 150, overflow: "truncate", hideOverlap: false, interval: 0 };
+  if (lying) names.axisLabel = { ...names.axisLabel, width: narrow ? 120 : 190, overflow: "truncate", hideOverlap: false, interval: 0 };
   return {
     grid: { ...grid, right: lying ? 48 : 12, top: 20 },
     tooltip: tooltip(colours, kind, { trigger: "axis", axisPointer: { type: "shadow" } }),
@@ -113,13 +121,15 @@ export const bars = (labels, data, kind, { lying = false } = {}) => (colours) =>
   };
 };
 
-// `cells` are [column, row, value].
+const top = (cells) => Math.max(0, ...cells.map((one) => Number(one[2]) || 0));
+
+// `cells` are [column, row, value]; "-" where there is none.
 export const heat = (columns, rows, cells, kind, name) => (colours) => ({
   grid: { ...grid, bottom: 44 },
   tooltip: tooltip(colours, kind, { formatter: ({ data }) => `${escaped(rows[data[1]])}, ${escaped(columns[data[0]])}<br><b>${figure(data[2], kind)}</b> ${escaped(name)}` }),
   xAxis: { type: "category", data: columns, ...axis(colours), splitArea: { show: false } },
   yAxis: { type: "category", data: rows, inverse: true, ...axis(colours) },
-  visualMap: { min: 0, max: Math.max(1, ...cells.map((one) => one[2] || 0)), calculable: false, orient: "horizontal", left: "center", bottom: 0, itemWidth: 10, itemHeight: 160, inRange: { color: colours.steps }, textStyle: { color: colours.quiet, fontSize: 11 }, formatter: (value) => figure(Math.round(value * 10) / 10, kind) },
+  visualMap: { min: 0, max: Math.max(1, top(cells)), calculable: false, text: [figure(top(cells), kind), "0"], orient: "horizontal", left: "center", bottom: 0, itemWidth: 10, itemHeight: 160, inRange: { color: colours.steps }, textStyle: { color: colours.quiet, fontSize: 11 }, formatter: (value) => figure(Math.round(value * 10) / 10, kind) },
   series: [{ type: "heatmap", data: cells, itemStyle: { borderColor: colours.ground, borderWidth: 2, borderRadius: 3 }, emphasis: { itemStyle: { borderColor: colours.ink, borderWidth: 2 } } }],
 });
 
@@ -130,7 +140,7 @@ export const sankey = (nodes, links, { named, narrow }) => (colours) => ({
     formatter: ({ dataType, data, name, value }) => (dataType === "edge" ? `${escaped(named(data.source))} → ${escaped(named(data.target))}<br><b>${figure(data.value)}</b>` : `${escaped(named(name))}<br><b>${figure(value)}</b>`),
   }),
   series: [{
-    type: "sankey", left: 4, right: narrow ? 96 : 150, top: 8, bottom: 8, nodeWidth: 12, nodeGap: 7, draggable: false, layoutIterations: 48,
+    type: "sankey", left: 4, right: narrow ? 96 : 150, top: 8, bottom: 8, nodeWidth: 12, nodeGap: 9, draggable: false, layoutIterations: 48,
     data: nodes.map((one) => ({ name: one.id, itemStyle: { color: colours.kinds[one.colour % colours.kinds.length], borderWidth: 0 } })),
     links, lineStyle: { color: "source", opacity: 0.32, curveness: 0.5 }, emphasis: { focus: "adjacency", lineStyle: { opacity: 0.6 } },
     label: { color: colours.text, fontSize: 11, width: narrow ? 88 : 140, overflow: "truncate", formatter: ({ name }) => named(name) },

@@ -15,7 +15,7 @@ export async function plan(box, state) {
   const slides = one.name in BY_HOUR;
   const at = slides && state.hour !== "" ? Number(state.hour) : -1;
   controls(one, slides, at);
-  const zones = given.places.filter((place) => place.venue === given.venue.key && !["venue", "floor"].includes(place.kind));
+  const zones = given.places.filter((place) => place.venue === given.venue.key && !["venue", "floor"].includes(place.kind) && (one.venue || place.kind !== "street"));
   if (!zones.length) return false;
   const keys = zones.map((place) => place.key);
   const parameters = { from: state.from, to: state.to, hours: asked(state).hours };
@@ -83,6 +83,7 @@ const under = (key, place) => places.trail(key).some((one) => one.key === place)
 function short(value, unit) {
   if (unit === "s") return String(Math.round(value / 60));
   if (unit === "ratio") return `${Math.round(value * 100)}%`;
+  if (!Number.isInteger(value) && value < 100) return figure(Math.round(value * 10) / 10);
   return value >= 10000 ? `${Math.round(value / 1000)}k` : figure(value);
 }
 
@@ -90,5 +91,5 @@ function legend(steps, unit) {
   const list = document.getElementById("plan-legend");
   if (!list) return;
   const words = steps.map((end, i) => `${figure(i ? steps[i - 1] : 0, unit)} – ${figure(end, unit)}`);
-  list.replaceChildren(...[figure(0, unit), ...words].map((word, level) => el("li", {}, el("i", { class: `l${level}` }), word)));
+  list.replaceChildren(...[figure(0, unit), ...(steps.at(-1) ? words : [])].map((word, level) => el("li", {}, el("i", { class: `l${level}` }), word)));
 }

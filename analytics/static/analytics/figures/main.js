@@ -1,6 +1,7 @@
 // The page: its address, its controls, and which panels are to be filled.
 
 import * as address from "./address.js";
+import { warm } from "./charts.js";
 import * as days from "./days.js";
 import { plan, says } from "./draw.js";
 import { anyFailed, fill, find, save } from "./panel.js";
@@ -33,7 +34,7 @@ function showControls() {
   byId("from").value = state.from;
   byId("until").value = days.add(state.to, -1);
   for (const box of document.querySelectorAll(".own")) box.hidden = state.preset !== "custom";
-  byId("span").textContent = `${widgets.span(state.from, state.to)}, ${given.time_zone.replace("_", " ")}`;
+  byId("span").textContent = `${widgets.span(state.from, state.to)}, ${given.time_zone.replace("_", " ")}${state.to > days.today(given.time_zone) ? `. ${text("unfinished")}` : ""}`;
   byId("here").textContent = location.href;
   const week = new URL(byId("week").href);
   week.search = state.brand ? `?brand=${encodeURIComponent(state.brand)}` : `?place=${encodeURIComponent(state.place)}`;
@@ -188,5 +189,6 @@ if (given.start) {
   controls();
   bubble();
   show();
+  if (state.view !== "stores") warm();
   setTimeout(tick, FRESH_MS);
 }

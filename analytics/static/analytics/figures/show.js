@@ -6,25 +6,23 @@ const lang = { "": "en-GB", en: "en-GB" }[document.documentElement.lang] || docu
 const whole = new Intl.NumberFormat(lang, { maximumFractionDigits: 0 });
 const tenth = new Intl.NumberFormat(lang, { maximumFractionDigits: 1 });
 const fine = new Intl.NumberFormat(lang, { maximumFractionDigits: 2 });
-const share = new Intl.NumberFormat(lang, { style: "percent", maximumFractionDigits: 1 });
-const unit = (name) => new Intl.NumberFormat(lang, { style: "unit", unit: name, unitDisplay: "short", maximumFractionDigits: 0 });
-const minutes = unit("minute"), hours = unit("hour"), seconds = unit("second");
+const share = new Intl.NumberFormat(lang, { style: "percent", minimumFractionDigits: 1, maximumFractionDigits: 1 });
+const full = new Intl.NumberFormat(lang, { style: "percent", maximumFractionDigits: 0 });
 export const NOTHING = "–";
 
 export const text = (name, filled = {}) => (given.texts[name] || name).replace(/\{(\w+)\}/g, (_, key) => filled[key] ?? "");
 
 export function duration(s) {
-  if (s < 60) return seconds.format(Math.floor(s));
+  if (s < 60) return text("seconds", { n: Math.floor(s) });
   const all = Math.floor(s / 60);
-  if (all < 60) return minutes.format(all);
-  return all % 60 ? `${hours.format(Math.floor(all / 60))} ${minutes.format(all % 60)}` : hours.format(all / 60);
+  return all < 60 ? text("minutes", { n: all }) : text("hours", { h: Math.floor(all / 60), m: all % 60 });
 }
 
 // A figure in its unit: number, s, ratio.
 export function figure(value, kind = "number") {
   if (value === null || value === undefined) return NOTHING;
   if (kind === "s") return duration(value);
-  if (kind === "ratio") return share.format(value);
+  if (kind === "ratio") return value === 0 || Math.abs(value) >= 1 ? full.format(value) : share.format(value);
   return (Number.isInteger(value) || Math.abs(value) >= 100 ? whole : Math.abs(value) >= 10 ? tenth : fine).format(value);
 }
 
@@ -42,7 +40,7 @@ export function changed(value, label = "") {
   const flat = Math.abs(value) < 0.0005;
   node.classList.add(flat ? "same" : value > 0 ? "more" : "less");
   node.dataset.value = value;
-  const told = share.format(Math.abs(value));
+  const told = figure(Math.abs(value), "ratio");
   node.append(el("span", { "aria-hidden": "true" }, flat ? "= 0 %" : `${value > 0 ? "▲" : "▼"} ${told}`), el("span", { class: "sr-only" }, flat ? text("same") : text(value > 0 ? "more" : "less", { share: told })));
   if (label) node.title = label;
   return node;

@@ -45,9 +45,11 @@ const points = (list, top) => (list.length > 1 ? list.map((value, i) => `${((i /
 export async function trend(box, state) {
   const one = choice(state);
   const parameters = { ...grained(state), compare: beside(state) };
+  box.querySelector("h2").textContent = one.label;
+  box.dataset.empty = one.venue ? text("empty") : text("inside_only");
+  if (!one.venue && places.kind(state) === "venue") return false;
   const answer = await get(one.report, parameters);
   const compared = answer.compare?.[beside(state)];
-  box.querySelector("h2").textContent = one.label;
   const nothing = answer.rows.every((row) => !row[one.field]);
   if (nothing && (!compared || compared.rows.every((row) => !row[one.field]))) return false;
   const listed = [{ name: text("now"), data: answer.rows.map((row) => row[one.field]), area: true }];
@@ -96,7 +98,7 @@ export async function dwell(box, state) {
   const parameters = grained(state);
   const answer = await get("dwell", parameters);
   if (!answer.total.visits) return false;
-  const names = SHARES.map((name) => explained(name).label);
+  const names = SHARES.map((name) => text(name));
   const values = SHARES.map((name) => answer.total.shares[name]);
   await charts.draw(chart(box), charts.bars(names, values, "ratio"), { label: label(state, box.querySelector("h2").textContent) });
   behind(box, [{ label: text("length") }, { ...why("share"), why: "", label: text("share") }], SHARES.map((name, i) => [names[i], { value: values[i], unit: "ratio" }]));
@@ -154,7 +156,7 @@ export async function retention(box, state) {
   const body = rows.map((row) => el("tr", {}, el("th", { scope: "row" }, month(row.cohort)), el("td", { "data-value": row.visitors }, figure(row.visitors)), ...row.months.map(cohort)));
   sheet(box, el("table", { class: "triangle" }, el("thead", {}, head), el("tbody", {}, ...body)));
   exported(box, ["retention", cohorts(state)]);
-  rests(box, answer);
+  rests(box, { ...answer, coverage: null }); // events need not reach back to the first cohort
   return true;
 }
 
@@ -173,10 +175,10 @@ export async function flows(box, state) {
   const rows = answer.rows.filter((row) => row.visits && (!alone || row.from === state.place || row.to === state.place)).sort((a, b) => b.visits - a.visits);
   box.dataset.empty = text("no_flows");
   if (!rows.length) return false;
-  const shown = rows.slice(0, WIDEST);
+  const shown = inner(rows).slice(0, WIDEST);
   const [nodes, links] = alone ? through(shown, state.place) : across(shown);
   const named = (id) => places.named(id.slice(2));
-  await charts.draw(chart(box), charts.sankey(nodes, links, { named, narrow: narrow() }), { label: label(state, box.querySelector("h2").textContent), click: ({ dataType, name }) => dataType === "node" && go(name.slice(2)), height: Math.min(640, 120 + 20 * nodes.length) });
+  await charts.draw(chart(box), charts.sankey(nodes, links, { named, narrow: narrow() }), { label: label(state, box.querySelector("h2").textContent), click: ({ dataType, name }) => dataType === "node" && go(name.slice(2)), height: Math.max(260, 40 + 30 * sides(nodes)) });
   behind(box, [{ label: text("from") }, { label: text("to") }, { label: text("visits"), right: true }], rows.map((row) => [places.named(row.from), places.named(row.to), { value: row.visits }]));
   exported(box, ["flows", parameters]);
   rests(box, answer);
@@ -184,6 +186,15 @@ export async function flows(box, state) {
   return true;
 }
 
+// Of a venue, siblings at all heights are told. Between floors and the street everybody walks: the picture is of the places inside, where there are any.
+const OUTER = new Set(["venue", "floor", "street", "entrance"]);
+
+function inner(rows) {
+  const found = rows.filter((row) => ![row.from, row.to].some((key) => OUTER.has(places.byKey.get(key)?.kind)));
+  return found.length ? found : rows;
+}
+
+const sides = (nodes) => Math.max(...["a", "b", "c"].map((side) => nodes.filter((one) => one.id.startsWith(side)).length));
 const node = (side, key) => ({ id: `${side}:${key}`, colour: [...key].reduce((sum, letter) => (sum * 31 + letter.charCodeAt(0)) % 9973, 0) });
 const once = (nodes) => [...new Map(nodes.map((one) => [one.id, one])).values()];
 
@@ -205,9 +216,10 @@ export async function cross(box, state) {
   const rows = answer.rows.filter((row) => row.visitors && (wide || state.brand || !given.venue || row.a === state.place || row.b === state.place)).sort((a, b) => b.visitors - a.visitors);
   box.dataset.empty = text("no_pairs");
   if (!rows.length) return false;
-  const pair = (row) => text("both", { a: places.named(row.a), b: places.named(row.b) });
+  const alone = (row) => (row.a === state.place ? row.b : row.b === state.place ? row.a : "");
+  const pair = (row) => alone(row) ? places.named(alone(row)) : text("both", { a: places.named(row.a), b: places.named(row.b) });
   const shown = rows.slice(0, 12);
-  await charts.draw(chart(box), charts.bars(shown.map(pair), shown.map((row) => row.visitors), "number", { lying: true }), { label: label(state, box.querySelector("h2").textContent), height: 60 + 26 * shown.length });
+  await charts.draw(chart(box), charts.bars(shown.map(pair), shown.map((row) => row.visitors), "number", { lying: true, narrow: narrow() }), { label: label(state, box.querySelector("h2").textContent), height: 60 + 26 * shown.length });
   behind(box, [{ label: text("pair") }, { label: text("visitors"), right: true }], rows.map((row) => [pair(row), { value: row.visitors }]));
   exported(box, ["cross-visits", parameters]);
   rests(box, answer);

@@ -65,12 +65,12 @@ def measure(reading: Reading, subjects: Sequence[Subject], question: Question) -
 
 def _of(found: Pieces, earlier: BitMap) -> Footfall:
     known = BitMap(earlier)
-    everybody = BitMap()
+    listed = found.members()
+    everybody = union(listed)
     people = []
-    for members in found.members():
+    for members in listed:
         returning = members.intersection_cardinality(known)
         known |= members
-        everybody |= members
         people.append((len(members), len(members) - returning))
     visits, pass_bys = (one.tolist() for one in found.counts())
     dwells = found.dwells()

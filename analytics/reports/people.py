@@ -30,13 +30,12 @@ def visitors(reading: Reading, subjects: Sequence[Subject], question: Question) 
     for subject in subjects:
         found = pieces(reading, subject.zones, question, days)
         before = union(earlier.of(subject.zones).columns["members"])
-        known, everybody = BitMap(before), BitMap()
+        visits, listed = found.counts()[0].tolist(), found.members()
+        known, everybody = BitMap(before), union(listed)
         rows = []
-        visits = found.counts()[0].tolist()
-        for label, number, members in zip(found.labels, visits, found.members(), strict=True):
+        for label, number, members in zip(found.labels, visits, listed, strict=True):
             returning = members.intersection_cardinality(known)
             known |= members
-            everybody |= members
             rows.append({"period": label, **_people(number, len(members), returning)})
         answers.append({"rows": rows, "total": _people(sum(visits), len(everybody), everybody.intersection_cardinality(before))})
     return answers

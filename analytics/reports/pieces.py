@@ -81,9 +81,9 @@ class Pieces:
         return self._sum(flat([one[0] for one in both])), self._sum(flat([one[1] for one in both]))
 
     def members(self) -> list[BitMap]:
-        """Visitors under each label. By day: `members`; by hour: `dwell_hours` and `dwell_shoppers`."""
+        """Visitors under each label, for reading only. By day: `members`; by hour: `dwell_hours` and `dwell_shoppers`."""
         if not self.by_hour:
-            return [union(sets) for sets in self.listed("members")]
+            return [sets[0] if len(sets) == 1 else union(sets) for sets in self.listed("members")]
         columns = self.days.columns
         numbers, edges = self._by_label(flat(columns["dwell_shoppers"]), self._places(columns["dwell_hours"]))
         numbers = numbers.astype(np.uint32)

@@ -2,6 +2,7 @@
 
 A purchase is known by its key: told again it is unchanged, told otherwise it is updated. It names a shopper by the app's own id. One whom no
 event has named yet is made here, as the stream would: a purchase may come before the first visit, and must not depend on which was told first.
+A shopper of a device alone has no purchases, so nothing moves with the device when it gets an owner.
 """
 
 import re

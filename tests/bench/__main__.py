@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import psutil
 
+from tests.bench import figures as reports
 from tests.bench.bench import Bench
 
 VAR: Final = Path(os.environ.get("ATRIUM_VAR") or "var")
@@ -98,12 +99,22 @@ def sizes(bench: Bench, table: Table, largest: int) -> None:
         table.add(f"{size:,} events stored: drained", rate, "events/s")
 
 
+def figures(folder: Path, table: Table, *, stays: int, repeats: int, cold: int) -> None:
+    """A year of so many stays, and one of a tenth of them."""
+    large = reports.measure(folder / "large", stays=stays, repeats=repeats, cold=cold)
+    small = reports.measure(folder / "small", stays=stays // 10, repeats=repeats, cold=0) if stays >= 1_000_000 else None
+    reports.tell(table.add, large, small)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench")
     parser.add_argument("--seconds", type=float, default=8, help="length of a short measurement")
     parser.add_argument("--sustained", type=float, default=60)
     parser.add_argument("--largest", type=int, default=10_000_000, help="stored events of the last size")
-    parser.add_argument("--only", default="", help="one of: single, batches, sustained, latency, sizes")
+    parser.add_argument("--only", default="", help="one of: single, batches, sustained, latency, sizes, figures")
+    parser.add_argument("--stays", type=int, default=10_000_000, help="of the generated year, by a tenth as many shoppers")
+    parser.add_argument("--repeats", type=int, default=20, help="of each report")
+    parser.add_argument("--cold", type=int, default=1, help="restarts of the database for each report; 0: no cold figures")
     options = parser.parse_args()
     machine = f"{psutil.cpu_count()} cores, {psutil.virtual_memory().total / 1e9:.0f} GB, {platform.platform()}"
     table = Table()
@@ -118,6 +129,7 @@ def main() -> None:
                 "sustained": lambda: sustained(bench, table),
                 "latency": lambda: latency(bench, table),
                 "sizes": lambda: sizes(bench, table, options.largest),
+                "figures": lambda: figures(Path(folder), table, stays=options.stays, repeats=options.repeats, cold=options.cold),
             }
             for name, step in steps.items():
                 if options.only in ("", name):

@@ -51,7 +51,7 @@ def apply(name: str) -> None:
     if name == "commit_not_waited_for":
         commit.OPTIONS = commit.OPTIONS.replace("synchronous_commit=on", "synchronous_commit=off")  # type: ignore[misc]
     for function, old, new in CATALOGUE[name]:
-        function.__code__ = _changed(function, old, new)
+        function.__code__ = changed(function, old, new)
 
 
 @contextmanager
@@ -66,7 +66,7 @@ def applied(name: str) -> Iterator[None]:
             function.__code__ = code
 
 
-def _changed(function: Callable[..., Any], old: str, new: str) -> Any:
+def changed(function: Callable[..., Any], old: str, new: str) -> Any:
     source = textwrap.dedent(inspect.getsource(function))
     assert source.count(old) == 1, f"{function.__qualname__} no longer reads {old!r}."
     made: dict[str, Any] = dict(function.__globals__)

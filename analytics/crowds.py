@@ -13,11 +13,12 @@ from pyroaring import BitMap
 
 from analytics import facts
 from analytics.days import Days, Piece, stays_of
-from analytics.reports.pieces import by_clock, pieces
+from analytics.reports.pieces import flat, pieces
 from analytics.reports.reading import Question, Reading, Subject, periods, union
 from analytics.reports.week import wall_hours
-from analytics.small_cells import FEW
 from analytics.stays import Ints
+
+Zones = Sequence[int]  # of all subjects: what is read for all of them is read once
 
 
 @dataclass(slots=True)
@@ -31,18 +32,19 @@ class Crowds:
 def of(report: str, reading: Reading, subjects: Sequence[Subject], question: Question) -> list[Crowds]:
     """One for each answer of the report."""
     count = COUNTED.get(report)
-    return [count(reading, subject, question) for subject in subjects] if count else [Crowds() for _ in subjects]
+    zones = [zone for subject in subjects for zone in subject.zones]
+    return [count(reading, subject, question, zones) for subject in subjects] if count else [Crowds() for _ in subjects]
 
 
-def _footfall(reading: Reading, subject: Subject, question: Question) -> Crowds:
+def _footfall(reading: Reading, subject: Subject, question: Question, zones: Zones) -> Crowds:
     """By period: `passers`, who passed by, and `closed`, whose visit has ended."""
-    closed = [union(row) for row in zip(*_classes(reading, subject, question), strict=True)]
-    return _sizes({"passers": _passers(reading, subject, question), "closed": closed})
+    closed = [union(row) for row in zip(*_classes(reading, subject, question, zones), strict=True)]
+    return _sizes({"passers": _passers(reading, subject, question, zones), "closed": closed})
 
 
-def _bounce(reading: Reading, subject: Subject, question: Question) -> Crowds:
+def _bounce(reading: Reading, subject: Subject, question: Question, zones: Zones) -> Crowds:
     """By period: `visitors` and `passers`."""
-    return _sizes({"visitors": _visitors(reading, subject, question), "passers": _passers(reading, subject, question)})
+    return _sizes({"visitors": _visitors(reading, subject, question, zones), "passers": _passers(reading, subject, question, zones)})
 
 
 def _sizes(sets: dict[str, list[BitMap]]) -> Crowds:
@@ -50,15 +52,15 @@ def _sizes(sets: dict[str, list[BitMap]]) -> Crowds:
     return Crowds(rows, {name: len(union(listed)) for name, listed in sets.items()})
 
 
-def _visitors(reading: Reading, subject: Subject, question: Question) -> list[BitMap]:
+def _visitors(reading: Reading, subject: Subject, question: Question, zones: Zones) -> list[BitMap]:
     columns = ("dwell_hours", "dwell_shoppers", "hours") if question.grain == "hour" else ("members",)
-    return pieces(reading, subject.zones, question, reading.days(subject.zones, question, columns)).members()
+    return pieces(reading, subject.zones, question, reading.days(zones, question, columns)).members()
 
 
-def _passers(reading: Reading, subject: Subject, question: Question) -> list[BitMap]:
+def _passers(reading: Reading, subject: Subject, question: Question, zones: Zones) -> list[BitMap]:
     """Who passed by, by period. Days keep them as a set; of hours the stays themselves are read."""
     if question.grain != "hour":
-        found = pieces(reading, subject.zones, question, reading.days(subject.zones, question, ("passed",)))
+        found = pieces(reading, subject.zones, question, reading.days(zones, question, ("passed",)))
         return [union(sets) for sets in found.listed("passed")]
     clocks = {zone: reading.clock(zone) for zone in subject.zones}
     cut = periods(clocks.values(), question)
@@ -80,18 +82,18 @@ def _by_place(place: Ints, shopper: Ints, places: int) -> list[BitMap]:
     return [BitMap(numbers[low:high]) for low, high in pairwise(edges)]
 
 
-def _dwell(reading: Reading, subject: Subject, question: Question) -> Crowds:
+def _dwell(reading: Reading, subject: Subject, question: Question, zones: Zones) -> Crowds:
     """By period: `closed`, whose visit has ended, and by class of dwell `class_0` to `class_4`."""
-    sets = _classes(reading, subject, question)
+    sets = _classes(reading, subject, question, zones)
     closed = [union(row) for row in zip(*sets, strict=True)]
     return _sizes({"closed": closed, **{f"class_{number}": listed for number, listed in enumerate(sets)}})
 
 
-def _classes(reading: Reading, subject: Subject, question: Question) -> list[list[BitMap]]:
+def _classes(reading: Reading, subject: Subject, question: Question, zones: Zones) -> list[list[BitMap]]:
     """Of each class of dwell: by period, whose closed visits were of it."""
     if question.grain == "hour":
-        return _classes_by_hour(reading, subject, question, reading.days(subject.zones, question, ("dwells", "dwell_hours", "dwell_shoppers", "hours")))
-    found = pieces(reading, subject.zones, question, reading.days(subject.zones, question, ("class_sets",)))
+        return _classes_by_hour(reading, subject, question, reading.days(zones, question, ("dwells", "dwell_hours", "dwell_shoppers", "hours")))
+    found = pieces(reading, subject.zones, question, reading.days(zones, question, ("class_sets",)))
     listed = found.listed("class_sets")
     return [[union([one[number] for one in row]) for row in listed] for number in range(facts.CLASSES)]
 
@@ -108,37 +110,31 @@ def _classes_by_hour(reading: Reading, subject: Subject, question: Question, day
     return [_by_place(places[kinds == each], shoppers[kinds == each], len(found.labels)) for each in range(facts.CLASSES)]
 
 
-def _by_weekday(reading: Reading, subject: Subject, question: Question) -> Crowds:
+def _by_weekday(reading: Reading, subject: Subject, question: Question, zones: Zones) -> Crowds:
     """By weekday and hour, as the heat map has them: `visitors`."""
-    return _of_cells(reading, subject, question, weekdays=7)
+    return _of_cells(reading, subject, question, zones, weekdays=7)
 
 
-def _by_hour_of_day(reading: Reading, subject: Subject, question: Question) -> Crowds:
+def _by_hour_of_day(reading: Reading, subject: Subject, question: Question, zones: Zones) -> Crowds:
     """By hour of the day: `visitors` who came in it, and `there`, who may have come earlier: at least one, where the report says that there was one."""
-    found = _of_cells(reading, subject, question, weekdays=1)
+    found = _of_cells(reading, subject, question, zones, weekdays=1)
     return Crowds([{**row, "there": max(1, row["visitors"])} for row in found.rows], found.total)
 
 
-def _of_cells(reading: Reading, subject: Subject, question: Question, *, weekdays: int) -> Crowds:
-    """`visitors` of each hour of the day, on each weekday or on all. Counted as far as `FEW`: more need not be known."""
-    days = reading.days(subject.zones, question, ("dwell_hours", "dwell_shoppers")).of(subject.zones)
-    sets = [BitMap() for _ in range(24 * weekdays)]
-    everybody = BitMap()
-    few = np.ones(len(sets), np.bool_)
-    for clock, here in by_clock(days, {zone: reading.clock(zone) for zone in subject.zones}):
-        for entry in np.flatnonzero(here).tolist():
-            day = int(days.day[entry])
-            cells = wall_hours(clock, day) + 24 * ((day + 3) % 7 if weekdays == 7 else 0)
-            hours, shoppers = days.columns["dwell_hours"][entry], days.columns["dwell_shoppers"][entry]
-            if len(everybody) < FEW:
-                everybody |= BitMap(shoppers.astype(np.uint32))
-            for cell in np.unique(cells[few[cells]]).tolist():
-                sets[cell] |= BitMap(shoppers[np.isin(hours, np.flatnonzero(cells == cell))].astype(np.uint32))
-                few[cell] = len(sets[cell]) < FEW
-    return Crowds([{"visitors": len(one)} for one in sets], {"visitors": len(everybody)})
+def _of_cells(reading: Reading, subject: Subject, question: Question, zones: Zones, *, weekdays: int) -> Crowds:
+    """`visitors` of each hour of the day, on each weekday (from Monday) or on all."""
+    days = reading.days(zones, question, ("dwell_hours", "dwell_shoppers")).of(subject.zones)
+    clocks = [reading.clock(zone) for zone in days.zone.tolist()]
+    # The first of January 1970 was a Thursday.
+    cells = [wall_hours(clock, day) + 24 * ((day + 3) % weekdays) for clock, day in zip(clocks, days.day.tolist(), strict=True)]
+    first = np.cumsum([0, *map(len, cells)])[:-1]
+    visits = [len(one) for one in days.columns["dwell_shoppers"]]
+    place = flat(cells)[np.repeat(first, visits) + flat(days.columns["dwell_hours"])]
+    sets = _by_place(place.astype(np.int16), flat(days.columns["dwell_shoppers"]), 24 * weekdays)
+    return Crowds([{"visitors": len(one)} for one in sets], {"visitors": len(union(sets))})
 
 
-COUNTED: Final[dict[str, Callable[[Reading, Subject, Question], Crowds]]] = {
+COUNTED: Final[dict[str, Callable[[Reading, Subject, Question, Zones], Crowds]]] = {
     "footfall": _footfall,
     "dwell": _dwell,
     "bounce": _bounce,

@@ -2,8 +2,10 @@
 
 from dataclasses import asdict
 from datetime import date
+from functools import lru_cache
 from typing import Any, Final
 
+import msgspec
 from django.contrib import admin
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
@@ -17,6 +19,7 @@ from django.views.decorators.http import require_GET
 
 from analytics import landscape, plan, weekly, wording
 from analytics.landscape import Landscape
+from analytics.plan import Place, Plan
 from engagement import site
 from engagement.models import Outcome, RecentEvent
 from engagement.tenancy import Action, Principal
@@ -34,6 +37,7 @@ MODULES: Final = (
     "today",
     "widgets",
 )  # asked for at once, not one after the other
+PLANS_KEPT: Final = 64
 EARLIEST: Final = date(2000, 1, 3)  # no phone told anybody where it was before
 
 
@@ -48,7 +52,6 @@ def figures(request: HttpRequest) -> HttpResponseBase:
         raise Http404(_("There is no such place.")) from None
     if found.start is None and principal.brand is None:
         return _page(request, "analytics/no_venue.html", title=_("Figures"), organisation=principal.organisation)
-    drawn = plan.draw(found.drawn)
     return _page(
         request,
         "analytics/figures/page.html",
@@ -60,11 +63,17 @@ def figures(request: HttpRequest) -> HttpResponseBase:
         grains=wording.GRAINS,
         hours=wording.HOURS if found.opening_hours else (),
         choices=wording.choices(whole=principal.brand is None),
-        plan=drawn,
+        plan=_drawn(msgspec.json.encode(found.drawn)),
         started=principal.brand is not None or _started(principal),
         found=found,
         given=_given(principal, found),
     )
+
+
+@lru_cache(maxsize=PLANS_KEPT)
+def _drawn(places: bytes) -> Plan:
+    """The plan of places told as JSON: by what they are, so that a change of places needs nobody to forget the plan before it."""
+    return plan.draw(msgspec.json.decode(places, type=list[Place]))
 
 
 def _started(principal: Principal) -> bool:

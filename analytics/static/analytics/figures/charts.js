@@ -113,7 +113,7 @@ export const bars = (labels, data, kind, { lying = false, narrow = false } = {})
   const names = { type: "category", data: labels, inverse: lying, ...axis(colours) };
   if (lying) names.axisLabel = { ...names.axisLabel, width: narrow ? 120 : 190, overflow: "truncate", hideOverlap: false, interval: 0 };
   return {
-    grid: { ...grid, right: lying ? 48 : 12, top: 20 },
+    grid: { ...grid, left: lying ? 16 : 4, right: lying ? 48 : 12, top: 20 },
     tooltip: tooltip(colours, kind, { trigger: "axis", axisPointer: { type: "shadow" } }),
     xAxis: lying ? { ...values(colours, kind), splitNumber: 3 } : names,
     yAxis: lying ? names : values(colours, kind),

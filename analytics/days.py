@@ -6,6 +6,7 @@ Every other day is made here from its stays, by the same function that makes tho
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any, Final
 
 import numpy as np
@@ -24,6 +25,7 @@ Key = tuple[int, int]  # zone, day
 
 NOWHERE: Final = -(2**22)  # no local day
 _DAYS: Final = 2**23  # more than there are
+_ARRAYS: Final = ("zone", "day", "open", "visits", "pass_bys", "dwell_us", "restated_at", "digest")
 ALWAYS: Final = -(2**62)
 EVER: Final = 2**62
 CACHE_BYTES: Final = 256 * 1024 * 1024  # of unpacked columns
@@ -89,9 +91,11 @@ class Days:
 
     def of(self, zones: Iterable[int]) -> "Days":
         """The entries of some of the zones."""
-        chosen = np.flatnonzero(np.isin(self.zone, list(zones)))
-        arrays = {name: getattr(self, name)[chosen] for name in ("zone", "day", "open", "visits", "pass_bys", "dwell_us", "restated_at", "digest")}
-        columns = {name: [values[place] for place in chosen.tolist()] for name, values in self.columns.items()}
+        chosen = sorted(set(zones))
+        edges = zip(np.searchsorted(self.zone, chosen).tolist(), np.searchsorted(self.zone, chosen, side="right").tolist(), strict=True)
+        runs = [slice(low, high) for low, high in edges if low < high]
+        arrays = {name: np.concatenate([getattr(self, name)[run] for run in runs] or [getattr(self, name)[:0]]) for name in _ARRAYS}
+        columns = {name: list(chain.from_iterable(values[run] for run in runs)) for name, values in self.columns.items()}
         return Days(**arrays, live={}, columns=columns)
 
 
@@ -298,8 +302,7 @@ def _joined(pieces: list[Piece]) -> tuple[list[int], list[int], list[int]]:
 
 
 def _together(cursor: Cursor, stored: dict[str, Any], live: set[Key], made: dict[tuple[int, int, bool], Day], names: list[str], part: bool | None) -> Days:
-    pairs = zip(stored["zone"].tolist(), stored["day"].tolist(), strict=True)
-    kept = ~np.fromiter((pair in live for pair in pairs), np.bool_, len(stored["zone"])) if live else np.ones(len(stored["zone"]), np.bool_)
+    kept = ~np.isin(single(stored["zone"], stored["day"]), np.array([single(*key) for key in live], dtype=np.int64))
     kept &= (stored["visits"] > 0) | (stored["pass_bys"] > 0) | (stored["restated_at"] > 0)
     if part is not None:
         kept &= stored["open"] == part

@@ -36,13 +36,16 @@ class Premises:
 def around(cursor: Cursor, zones: list[int]) -> Premises:
     """The premises of all venues that have one of these zones."""
     rows = cursor.execute(
-        """SELECT z.id, z.venue_id, z.kind = 'venue', v.time_zone, v.opening_hours::text FROM engagement_zone z JOIN engagement_venue v ON v.id = z.venue_id
+        """SELECT z.id, z.venue_id, z.kind = 'venue' FROM engagement_zone z
            WHERE z.venue_id IN (SELECT venue_id FROM engagement_zone WHERE id = ANY(%s)) ORDER BY z.id""",
         [zones],
     ).fetchall()
-    root_of = {venue: zone for zone, venue, is_root, *_ in rows if is_root}
+    its = sorted({venue for _, venue, _ in rows})
+    venues = cursor.execute("SELECT id, time_zone, opening_hours::text FROM engagement_venue WHERE id = ANY(%s)", [its]).fetchall()
+    clocks = {venue: Clock.of(time_zone, json.loads(hours) if hours else None) for venue, time_zone, hours in venues}
+    root_of = {venue: zone for zone, venue, is_root in rows if is_root}
     inside: dict[int, list[int]] = {root: [] for root in root_of.values()}
-    for zone, venue, is_root, *_ in rows:
+    for zone, venue, is_root in rows:
         if not is_root and venue in root_of:
             inside[root_of[venue]].append(zone)
     versions: dict[int, list[tuple[int, int]]] = {zone: [] for zone, *_ in rows}
@@ -53,8 +56,8 @@ def around(cursor: Cursor, zones: list[int]) -> Premises:
         versions[zone].append((_BEGINNING if since.year < _FIRST_YEAR else to_us(since), parent))
     above = {zone: np.array(listed or [(_BEGINNING, 0)], dtype=np.int64).T for zone, listed in versions.items()}
     return Premises(
-        clock={zone: Clock.of(time_zone, json.loads(hours) if hours else None) for zone, _, _, time_zone, hours in rows},
-        root={zone: root_of[venue] for zone, venue, *_ in rows if venue in root_of},
+        clock={zone: clocks[venue] for zone, venue, _ in rows},
+        root={zone: root_of[venue] for zone, venue, _ in rows if venue in root_of},
         inside=inside,
         above={zone: (pair[0], pair[1]) for zone, pair in above.items()},
     )

@@ -136,12 +136,19 @@ class Periods:
     labels: list[str]
     starts: dict[Clock, Ints]  # of each clock's periods: the first instant
     places: dict[Clock, Ints]  # and the place of its label
+    tables: dict[Clock, tuple[int, Ints]] = field(default_factory=dict, compare=False)  # places of the days asked so far: from the first, in order
 
     def of_days(self, clock: Clock, day: Ints) -> Ints:
         """The place of each local day's label. Of a day that the range cuts, too."""
-        known, inverse = np.unique(day, return_inverse=True)
-        ends = np.array([clock.begin(one + 1) - 1 for one in known.tolist()], dtype=np.int64)
-        return self.of_instants(clock, ends)[inverse]
+        if not len(day):
+            return day.astype(np.int64)
+        first, last = int(day.min()), int(day.max())
+        known = self.tables.get(clock)
+        if known is None or first < known[0] or last >= known[0] + len(known[1]):
+            if known is not None:
+                first, last = min(first, known[0]), max(last, known[0] + len(known[1]) - 1)
+            known = self.tables[clock] = first, self.of_instants(clock, clock.begins(first, last)[1:] - 1)
+        return known[1][day - known[0]]
 
     def of_instants(self, clock: Clock, us: Ints) -> Ints:
         """Of what lies just before a range that begins within an hour: the first one's."""

@@ -26,6 +26,7 @@ from engagement.models import Organisation
 
 DEFINITIONS: Final = 1  # version of the definitions that made every figure here
 Hours = Literal["all", "open", "closed"]
+FEW_PEOPLE: Final = 4_096
 PARTS: Final[dict[Hours, bool | None]] = {"all": None, "open": True, "closed": False}
 
 
@@ -202,4 +203,10 @@ def rate(part: float, whole: float) -> float | None:
 
 
 def union(sets: Sequence[BitMap]) -> BitMap:
-    return BitMap.union(*sets) if len(sets) > 1 else BitMap(sets[0]) if sets else BitMap()
+    """A set of its own. Of few people one after the other: all at once, each 65,536 numbers are spread out first, at twice the time."""
+    if sum(map(len, sets)) > FEW_PEOPLE:
+        return BitMap.union(*sets) if len(sets) > 1 else BitMap(sets[0])
+    found = BitMap()
+    for one in sets:
+        found |= one
+    return found

@@ -1,6 +1,6 @@
 """Making zones' days again: the one writer of ZoneDay. A process of its own (manage.py figures); several would share the days.
 
-    marks and due days  ->  a lock on each zone's day  ->  its stays  ->  facts  ->  the zone's day, whole
+    marks and due days  ->  a lock on each venue  ->  its stays  ->  facts  ->  the zone's day, whole
 
 The marks are read before the lock, and the stays after it: what a mark speaks of is committed with it, so it is read. A day that is not
 over, or has stays that may still grow, is noted as due and read from its stays until then (analytics.days).
@@ -34,7 +34,7 @@ PROCESS: Final = "figures"
 MARKS: Final = 20_000  # looked at in one transaction
 ZONE_DAYS: Final = 300  # made in one transaction
 PIECES: Final = 50  # whose stays are in memory at once
-LOCK: Final = 0x4647  # class of the advisory locks on zones' days
+LOCK: Final = 0x4647  # class of the advisory locks on venues
 REST_S: Final = 0.5
 CAREFUL: Final = 100  # steps of one zone each after a failure
 LEAST_SHARE: Final = 2.0  # rests at least so many times as long as it worked: it must not take the processor from the stream
@@ -86,7 +86,7 @@ def step(connection: Connection, *, now: datetime | None = None, careful: bool =
 
 
 def _share(cursor: Cursor, ground: Premises, wanted: set[Key], *, careful: bool) -> set[Key]:
-    """As many of the days as one transaction makes, of those that nobody else works on, and the days above them.
+    """As many of the days as one transaction makes, of venues that nobody else works on, and the days above them.
 
     Day by day, all zones of a venue together: the day of its root, which changes with each of them, is then made once.
     """
@@ -96,23 +96,20 @@ def _share(cursor: Cursor, ground: Premises, wanted: set[Key], *, careful: bool)
     listed = sorted(wanted, key=lambda key: (key[1], ground.root.get(key[0], key[0]), key[0]))
     for first in range(0, len(listed), ZONE_DAYS):
         chosen = set(listed[first : first + ZONE_DAYS])
-        above = days.roots_touched(cursor, ground, chosen)
-        free = _lock(cursor, sorted(chosen | above))
-        busy = {root for root, _ in above - free}
-        if keys := {key for key in chosen & free if ground.root.get(key[0]) not in busy}:
+        free = _lock(cursor, sorted({ground.root.get(zone, zone) for zone, _ in chosen}))
+        if keys := {key for key in chosen if ground.root.get(key[0], key[0]) in free}:
             return keys | days.roots_touched(cursor, ground, keys)
     return set()
 
 
-def _lock(cursor: Cursor, keys: list[Key]) -> set[Key]:
-    """Those that nobody else holds. Tried, never waited for; held until the commit. Without it, of two who read at different times the earlier
-    could write last."""
+def _lock(cursor: Cursor, roots: list[int]) -> set[int]:
+    """Those venues that nobody else holds. Tried, never waited for; held until the commit. Without it, of two who read at different times the
+    earlier could write last. A venue as a whole: how far the visits of one day reach into others is known only when nobody is making it."""
     rows = cursor.execute(
-        """SELECT zone, day FROM unnest(%(zone)s::bigint[], %(day)s::bigint[]) AS w(zone, day)
-           WHERE pg_try_advisory_xact_lock(%(class)s, ((zone * 1000003 + day) %% 2147483647)::int)""",
-        {"zone": [zone for zone, _ in keys], "day": [day for _, day in keys], "class": LOCK},
+        "SELECT root FROM unnest(%s::bigint[]) AS w(root) WHERE pg_try_advisory_xact_lock(%s, (root %% 2147483647)::int)",
+        [roots, LOCK],
     )
-    return set(rows)
+    return {root for (root,) in rows}
 
 
 def _told(ground: Premises, zone: Ints, hour: Ints, keys: set[Key]) -> Bools:

@@ -83,6 +83,26 @@ def two_makers(makers: list[Connection], patch: pytest.MonkeyPatch) -> None:
     holds(scenery)
 
 
+def two_makers_at_midnight(makers: list[Connection], patch: pytest.MonkeyPatch) -> None:
+    """One makes the day of a visit that now lasts over midnight; the other the day after, where a step of that visit has come to light since."""
+    visit = stay("mall", TODAY - HOUR, 1800)
+    scenery, write, left = ledger(visit, stay("brew", TODAY - HOUR, 60)), figures._write, [True]
+    make(scenery, makers[0])
+
+    def meanwhile(*arguments: Any) -> None:
+        if left:
+            left.clear()
+            scenery.add([stay("page", TODAY + MINUTE, 60)])
+            figures.step(makers[1], now=moment(NOW))
+        write(*arguments)
+
+    patch.setattr(figures, "_write", meanwhile)
+    scenery.grow(visit, HOUR)
+    make(scenery, makers[0])
+    make(scenery, makers[0])
+    holds(scenery)
+
+
 def a_little_at_a_time(makers: list[Connection], patch: pytest.MonkeyPatch) -> None:
     scenery = ledger(stay("mall", MORNING), stay("brew", MORNING), stay("east", MORNING + DAY))
     patch.setattr(figures, "ZONE_DAYS", 1)
@@ -192,7 +212,8 @@ WORK: Final = "        rebuild(cursor, ground, sorted(keys), now=moment)\n"
 Scene = Callable[[list[Connection], pytest.MonkeyPatch], None]
 # The scene that finds it out, the function, what it says, and the lie.
 LIES: Final[list[tuple[Scene, Callable[..., Any], str, str]]] = [
-    (two_makers, figures._lock, "pg_try_advisory_xact_lock(%(class)s,", "%(class)s <> ("),
+    (two_makers, figures._lock, "pg_try_advisory_xact_lock(%s, ", "(%s <> "),
+    (two_makers_at_midnight, figures._lock, "pg_try_advisory_xact_lock(%s, ", "(%s <> "),
     (two_makers, figures.step, SHARE + WORK, WORK.replace("keys", "wanted") + SHARE),
     (a_little_at_a_time, figures.step, 'taken["id"][told].tolist()', 'taken["id"].tolist()'),
     (a_late_step, days.roots_touched, "return below | earlier", "return set()"),

@@ -1,4 +1,4 @@
-"""Making zones' days again: the one writer of ZoneDay. A process of its own (manage.py figures); several would share the days.
+"""Making zones' days again: the one writer of ZoneDay. A process of its own (manage.py figures); several would share the venues.
 
     marks and due days  ->  a lock on each venue  ->  its stays  ->  facts  ->  the zone's day, whole
 

@@ -308,13 +308,15 @@ def _together(cursor: Cursor, stored: dict[str, Any], live: set[Key], made: dict
         kept &= stored["open"] == part
         made = {key: day for key, day in made.items() if key[2] == part}
     rows = {name: column[kept] for name, column in stored.items()}
-    days = _days(rows, made)
+    past = ~kept & (stored["restated_at"] > 0)
+    restated = dict(zip(zip(stored["zone"][past].tolist(), stored["day"][past].tolist(), strict=True), stored["restated_at"][past].tolist(), strict=True))
+    days = _days(rows, made, restated)
     _fill(cursor, days, names)
     return days
 
 
-def _days(rows: dict[str, Any], made: dict[tuple[int, int, bool], Day]) -> Days:
-    """Stored and made entries in one order."""
+def _days(rows: dict[str, Any], made: dict[tuple[int, int, bool], Day], restated: dict[Key, int]) -> Days:
+    """Stored and made entries in one order. `restated`: when the days were, as stored, whose stays are read instead."""
     keys, values = list(made), list(made.values())
     old = len(rows["zone"])
     fresh = {
@@ -324,7 +326,7 @@ def _days(rows: dict[str, Any], made: dict[tuple[int, int, bool], Day]) -> Days:
         "visits": [day.visits for day in values],
         "pass_bys": [day.pass_bys for day in values],
         "dwell_us": [day.dwell_us for day in values],
-        "restated_at": [0] * len(keys),
+        "restated_at": [restated.get(key[:2], 0) for key in keys],
         "digest": [0] * len(keys),
     }
     joined = {name: np.concatenate((rows[name], np.array(column, dtype=rows[name].dtype))) for name, column in fresh.items()}

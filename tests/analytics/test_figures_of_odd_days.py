@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from analytics import figures
+from analytics.calendars import to_moment
 from analytics.reports.catalogue import REPORTS
 from analytics.reports.reading import Question, Range, Subject, reading
 from engagement.models import Brand, Organisation, Zone
@@ -103,3 +104,18 @@ def test_the_longest_day_and_the_shortest_have_as_many_quarters_as_they_last(acm
     root = venue(acme, "bay", "America/New_York")
     stay(shopper(acme, "ann"), root, local("America/New_York", 2026, 3, 7, 0), timedelta(days=4).total_seconds())
     assert [row["mean"] for row in told([root], "occupancy", date(2026, 3, 7), date(2026, 3, 10), made=made)] == [1, 1, 1]
+
+
+def test_a_restated_day_says_so_also_where_its_stays_are_read(acme: Organisation) -> None:
+    """Because the range cuts it, or because more has come since."""
+    root = venue(acme, "cape", "Africa/Johannesburg")
+    with figures.session() as session:
+        for number in range(3):
+            stay(shopper(acme, f"s{number}"), root, datetime(2026, 7, 1, 10 + number, tzinfo=UTC))
+            if number < 2:
+                figures.catch_up(session, now=LATER + timedelta(days=number))
+    subject = Subject("zone", "cape", "Cape", (root.pk,))
+    for edge in (date(2026, 7, 1), datetime(2026, 7, 1, 9, tzinfo=UTC)):
+        with reading(acme, [subject], now=LATER) as found:
+            REPORTS["footfall"].function(found, [subject], Question(Range(edge, date(2026, 7, 2))))
+            assert to_moment(found.restated_at) == LATER + timedelta(days=1)

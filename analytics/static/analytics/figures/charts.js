@@ -3,7 +3,7 @@
 import { el, figure } from "./show.js";
 
 let loaded = null;
-const drawn = new Map(); // box -> {chart, make}
+const drawn = new Map(); // box -> {chart, make, click, waiting}
 
 function library() {
   loaded ??= new Promise((resolve, reject) => {
@@ -47,22 +47,32 @@ function rgb(colour) {
 export const warm = () => library().catch(() => {});
 
 export async function draw(box, make, { label, click, height } = {}) {
-  const echarts = await library();
+  await library();
   if (label) box.setAttribute("aria-label", label);
   box.style.height = height ? `${height}px` : "";
   let known = drawn.get(box);
   if (!known) {
-    known = { chart: echarts.init(box, null, { renderer: "canvas" }) };
+    known = { chart: null };
     drawn.set(box, known);
     watch.observe(box);
-    box.firstElementChild?.setAttribute("aria-hidden", "true");
   }
-  known.make = make;
-  known.chart.off("click");
-  if (click) known.chart.on("click", click);
-  known.chart.resize();
-  known.chart.setOption(options(make), { notMerge: true });
+  Object.assign(known, { make, click });
+  render(box, known);
   box.dataset.drawn = "yes";
+}
+
+// A box that is not seen has no size, and a picture without a size cannot be laid out: it waits until it is seen.
+function render(box, known) {
+  if (!box.clientWidth || !box.clientHeight) {
+    known.waiting = true;
+    return;
+  }
+  known.waiting = false;
+  known.chart ??= window.echarts.init(box, null, { renderer: "canvas" });
+  known.chart.off("click");
+  if (known.click) known.chart.on("click", known.click);
+  known.chart.resize();
+  known.chart.setOption(options(known.make), { notMerge: true });
 }
 
 function options(make) {
@@ -71,14 +81,20 @@ function options(make) {
   return { ...base, ...make(colours) };
 }
 
-const watch = new ResizeObserver((entries) => { for (const { target } of entries) if (target.clientWidth) drawn.get(target)?.chart.resize(); });
-const redrawn = () => { for (const known of drawn.values()) known.chart.setOption(options(known.make), { notMerge: true }); };
+const watch = new ResizeObserver((entries) => {
+  for (const { target } of entries) {
+    const known = drawn.get(target);
+    if (known.waiting) render(target, known);
+    else if (target.clientWidth && target.clientHeight) known.chart.resize();
+  }
+});
+const redrawn = () => drawn.forEach((known, box) => render(box, known));
 new MutationObserver(redrawn).observe(document.documentElement, { attributes: true, attributeFilter: ["class"] });
-window.addEventListener("beforeprint", () => drawn.forEach(({ chart }) => chart.resize()));
+window.addEventListener("beforeprint", redrawn);
 
 export function picture(box) {
   const known = drawn.get(box);
-  return known ? known.chart.getDataURL({ type: "png", pixelRatio: 2, backgroundColor: ink().ground }) : null;
+  return known?.chart ? known.chart.getDataURL({ type: "png", pixelRatio: 2, backgroundColor: ink().ground }) : null;
 }
 
 export function tooltip(colours, kind, more = {}) {

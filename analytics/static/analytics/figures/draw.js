@@ -81,7 +81,7 @@ function paint(box, values, unit, state) {
 const under = (key, place) => places.trail(key).some((one) => one.key === place) || places.trail(place).length > 1 && !places.children(place).length;
 
 function short(value, unit) {
-  if (unit === "s") return String(Math.round(value / 60));
+  if (unit === "s") return value >= 60 && value < 3600 ? String(Math.floor(value / 60)) : figure(value, unit);
   if (unit === "ratio") return `${Math.round(value * 100)}%`;
   if (!Number.isInteger(value) && value < 100) return figure(Math.round(value * 10) / 10);
   return value >= 10000 ? `${Math.round(value / 1000)}k` : figure(value);

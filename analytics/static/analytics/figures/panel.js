@@ -19,7 +19,10 @@ export async function fill(box, make) {
     const full = await make(box, current);
     if (!current()) return;
     settle(box, full === null ? "none" : full === false ? "empty" : "ready");
-    if (full === false) says(box, el("p", {}, box.dataset.empty || text("empty")));
+    if (full === false) {
+      slot(box, "table")?.replaceChildren();
+      says(box, el("p", {}, box.dataset.empty || text("empty")));
+    }
   } catch (error) {
     if (!current()) return;
     settle(box, "failed");

@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
-from analytics import landscape, plan, weekly, wording
+from analytics import landscape, plan, regulars, weekly, wording
 from analytics.landscape import Landscape
 from analytics.plan import Place, Plan
 from engagement import site
@@ -65,6 +65,7 @@ def figures(request: HttpRequest) -> HttpResponseBase:
         choices=wording.choices(whole=principal.brand is None),
         plan=_drawn(msgspec.json.encode(found.drawn)),
         started=principal.brand is not None or _started(principal),
+        left_out=regulars.left_out(principal.organisation) if principal.brand is None else 0,
         found=found,
         given=_given(principal, found),
     )

@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from analytics import weekly
+from analytics import regulars, weekly
 from engagement import provisioning
 from engagement.models import Brand, Membership, Organisation, Role, Venue, Zone
 from tests.analytics import rows
@@ -140,9 +140,17 @@ def test_the_page_costs_the_same_few_queries_however_many_places_there_are(
 ) -> None:
     more = [{"key": f"north-{n}", "venue": "north", "name": f"Shop {n}", "kind": "store", "boundary": None} for n in range(40)]
     provisioning.provision({"organisation": {"key": "acme"}, "zones": more})
-    # Session, user, organisations, membership, clock; brands, venues, zones with their versions, whether anything came; the sidebar's.
-    with django_assert_num_queries(13):
+    # Session, user, organisations, membership, clock; brands, venues, zones with their versions, whether anything came, who is left out; the sidebar's.
+    with django_assert_num_queries(15):
         page(at_acme)
+
+
+def test_the_page_says_how_many_are_left_out(at_acme: Client, acme: Organisation, rival: Organisation, north: Venue) -> None:
+    assert "left out" not in page(at_acme)
+    for organisation, names in ((acme, "ab"), (rival, "xyz")):
+        for name in names:
+            regulars.mark(shopper=rows.shopper(organisation, name), organisation=organisation, by="owner")
+    assert "2 shoppers are left out of every figure" in page(at_acme)
 
 
 def test_nothing_on_the_page_comes_from_elsewhere_and_no_script_is_inline(at_acme: Client, north: Venue) -> None:

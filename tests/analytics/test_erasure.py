@@ -405,7 +405,7 @@ def without(world: World, name: str) -> list[Told]:
     return [event for event in events if reference.shopper_of(event, events) != reference.Shopper(ORGANISATION, "shopper", name)]
 
 
-@search(40)
+@search(20)
 @given(data=st.data(), world=worlds(most_events=14))
 def test_in_any_world_the_stays_are_those_of_the_world_without_him(crew: list[Connection], data: st.DataObject, world: World) -> None:
     with connection.cursor() as cursor:

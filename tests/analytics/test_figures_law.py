@@ -109,7 +109,7 @@ ACTS: Final[tuple[Act, ...]] = (
 # --- the law --------------------------------------------------------------------------------------------------------------------
 
 
-@search(40)
+@search(20)
 @given(data=st.data(), ledger=ledgers())
 def test_figures_are_those_of_the_definitions_whatever_was_made_of_them_when(crew: list[Connection], data: st.DataObject, ledger: Ledger) -> None:
     days.forget()
@@ -124,7 +124,7 @@ def test_figures_are_those_of_the_definitions_whatever_was_made_of_them_when(cre
     agrees(ledger, data.draw(questions(ledger), label="question"))
 
 
-@search(20)
+@search(10)
 @given(data=st.data(), ledger=ledgers())
 def test_days_are_the_same_made_in_any_order_and_made_anew(crew: list[Connection], data: st.DataObject, ledger: Ledger) -> None:
     ledger.build()

@@ -18,9 +18,16 @@ from tests.cast import at
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-NOW: Final = datetime.now(UTC).replace(microsecond=0)
+NOW = datetime.now(UTC).replace(microsecond=0)
 BREW: Final = (-50.0, 50.0)  # a place in the store, in metres
 AWAY: Final = (5_000.0, 5_000.0)
+
+
+@pytest.fixture(autouse=True)
+def now() -> None:
+    """Each test's own: what is open depends on the clock, and the tests before this one may have taken a long time."""
+    global NOW
+    NOW = datetime.now(UTC).replace(microsecond=0)
 
 
 @pytest.fixture

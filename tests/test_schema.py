@@ -104,11 +104,11 @@ def server(keys: dict[str, str], environment: dict[str, str], tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("kind", "selection", "phases", "examples"),
     [
-        ("secret", ["--exclude-path", "/v1/events", "--exclude-path-regex", "/reports/"], "examples,coverage,fuzzing", 40),
+        ("secret", ["--exclude-path", "/v1/events", "--exclude-path-regex", "/reports/"], "examples,coverage,fuzzing", 25),
         # One view reads the parameters of all reports: every kind of wrong one is tried on two of them.
         ("secret", ["--include-path-regex", "/reports/(footfall|cross-visits)$"], "examples,coverage,fuzzing", 10),
         ("secret", ["--include-path-regex", "/reports/", "--exclude-path-regex", "/reports/(footfall|cross-visits)$"], "examples,fuzzing", 5),
-        ("publishable", ["--include-path", "/v1/events"], "examples,coverage,fuzzing", 60),
+        ("publishable", ["--include-path", "/v1/events"], "examples,coverage,fuzzing", 30),
     ],
 )
 def test_no_request_that_a_machine_can_think_of_breaks_the_api(

@@ -149,7 +149,9 @@ def by_the_wall(hours: Any, instant: datetime, zone: ZoneInfo) -> bool:
     seen = shown(instant, zone)
     for back in (0, 1):
         day = seen.date() - timedelta(days=back)
-        for begin, end in hours.get("exceptions", {}).get(day.isoformat(), hours.get(opening.WEEKDAYS[day.weekday()], [])):
+        skipped = shown(datetime.combine(day, time(12), zone).astimezone(UTC), zone).date() != day
+        named = day - timedelta(days=skipped)  # the night before is that of the last day that was
+        for begin, end in hours.get("exceptions", {}).get(named.isoformat(), hours.get(opening.WEEKDAYS[named.weekday()], [])):
             start, until = (datetime.combine(day, time()) + timedelta(hours=int(clock[:2]), minutes=int(clock[3:])) for clock in (begin, end))
             if start <= seen < (until if until > start else until + timedelta(days=1)):
                 return True
@@ -168,6 +170,7 @@ def plain(clock: str, day: date, zone: ZoneInfo) -> bool:
 @example(CHANGES[1], NIGHT, None, list(range(-36 * 60, 60 * 60, 15)))
 @example(CHANGES[4], NIGHT, [], list(range(-36 * 60, 60 * 60, 15)))
 @example(CHANGES[8], NIGHT, None, list(range(-36 * 60, 60 * 60, 15)))
+@example(("Pacific/Apia", date(2011, 12, 30)), {}, [["00:02", "00:01"]], [0])
 def test_a_venue_is_open_when_the_clock_on_its_wall_says_so(change: tuple[str, date], week: Any, single: Any, minutes: list[int]) -> None:
     """On every day on which clocks change, but for open times that begin or end at what the clock skips or shows twice."""
     zone, day = ZoneInfo(change[0]), change[1]

@@ -11,10 +11,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "engagement.settings")  # these are imported before manage.py has said so
+import django
 
-from analytics.stream import claim, events, identities, links, loop
-from engagement.door import commit
+# A mutated process imports this before manage.py has set anything up, and the models want that first.
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "engagement.settings")
+django.setup()
+
+from analytics.stream import claim, events, identities, links, loop  # noqa: E402
+from engagement.door import commit  # noqa: E402
 
 Change = tuple[Callable[..., Any], str, str]  # function, what stands there, what stands there instead
 

@@ -239,3 +239,41 @@ class TrialSlice(models.Model):
 
     def __str__(self) -> str:
         return f"slice {self.pk} of {self.trial}"
+
+
+class Audience(models.Model):
+    """A saved rule and, as a cache that can always be made again, who meets it. Written by analytics.audiences alone."""
+
+    organisation = models.ForeignKey(Organisation, on_delete=models.CASCADE, db_index=False)
+    key = models.CharField(max_length=64)
+    name = models.CharField(max_length=200)
+    rule = models.JSONField()
+    members = models.BinaryField(default=bytes)  # roaring bitmap of shopper numbers
+    count = models.IntegerField(default=0)
+    state = models.CharField(max_length=64, blank=True)  # digest of all that the members were made of: the same, and nothing has to be done
+    refreshed_at = models.DateTimeField(null=True)  # null: never, or its rule was changed
+    created_at = models.DateTimeField(auto_now_add=True)
+    created_by = models.CharField(max_length=150, blank=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["organisation", "key"], name="audience_key")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class AudienceChange(models.Model):
+    """Who joined and who left an audience, as found by one refresh. Two bitmaps, since the first may be a million."""
+
+    audience = models.ForeignKey(Audience, on_delete=models.CASCADE, related_name="changes", db_index=False)
+    at = models.DateTimeField()
+    joined = models.BinaryField(default=bytes)
+    left = models.BinaryField(default=bytes)
+    joined_count = models.IntegerField(default=0)
+    left_count = models.IntegerField(default=0)
+
+    class Meta:
+        indexes = [models.Index(fields=["audience", "at"], name="audience_change_by_time")]  # the audience's page, and since when somebody is in it
+
+    def __str__(self) -> str:
+        return f"change {self.pk} of audience {self.audience_id}"

@@ -35,14 +35,18 @@ class Action(StrEnum):
     REPLAY = "replay"  # send on what was set aside
     ERASE = "erase"  # a shopper, and all that is known of him
     RECORD_PURCHASES = "record purchases"
+    MANAGE_SHOPPERS = "manage shoppers"  # what is told of them: addresses, attributes, consents, lists
+    MARKET = "market"  # write audiences and campaigns, approve somebody else's, send
     POST_EVENTS = "post events"
 
 
+_EVERYTHING: Final = frozenset(Action) - {Action.POST_EVENTS}
 # A secret key manages places but no keys: one that could make others would outlive its own revocation.
 _MAY: Final[dict[str, frozenset[Action]]] = {
-    Role.OWNER: frozenset({Action.LOOK, Action.READ_FIGURES, Action.CHANGE_PLACES, Action.MANAGE_KEYS, Action.REPLAY, Action.ERASE, Action.RECORD_PURCHASES}),
+    Role.OWNER: _EVERYTHING,
+    Role.MARKETER: frozenset({Action.LOOK, Action.READ_FIGURES, Action.MANAGE_SHOPPERS, Action.MARKET}),
     Role.ANALYST: frozenset({Action.LOOK, Action.READ_FIGURES}),
-    KeyKind.SECRET: frozenset({Action.LOOK, Action.READ_FIGURES, Action.CHANGE_PLACES, Action.REPLAY, Action.ERASE, Action.RECORD_PURCHASES}),
+    KeyKind.SECRET: _EVERYTHING - {Action.MANAGE_KEYS},
     KeyKind.PUBLISHABLE: frozenset({Action.POST_EVENTS}),
     KeyKind.IMPORT: frozenset({Action.POST_EVENTS}),
 }
@@ -74,6 +78,13 @@ PATHS: Final = {
     "engagement.Purchase": "organisation",
     "engagement.Erasure": "organisation",
     "engagement.Erased": "organisation",
+    "engagement.Profile": "organisation",
+    "engagement.Consent": "organisation",
+    "engagement.ConsentState": "organisation",
+    "engagement.ShopperList": "organisation",
+    "engagement.ListMember": "list__organisation",
+    "engagement.ShopperImport": "organisation",
+    "engagement.IdempotentAnswer": "organisation",
     "analytics.Stay": "organisation",
     "analytics.DwellMark": "zone__organisation",
     "analytics.Transition": "organisation",
@@ -83,6 +94,19 @@ PATHS: Final = {
     "analytics.Regular": "organisation",
     "analytics.Trial": "organisation",
     "analytics.TrialSlice": "trial__organisation",
+    "analytics.Audience": "organisation",
+    "analytics.AudienceChange": "audience__organisation",
+    "notifications.SendingPolicy": "organisation",
+    "notifications.Topic": "organisation",
+    "notifications.Campaign": "organisation",
+    "notifications.Variant": "campaign__organisation",
+    "notifications.Content": "variant__campaign__organisation",
+    "notifications.Run": "campaign__organisation",
+    "notifications.Link": "campaign__organisation",
+    "notifications.Message": "organisation",
+    "notifications.MessageEvent": "organisation",
+    "notifications.Suppression": "organisation",
+    "notifications.Preference": "organisation",
 }
 
 # Models that belong to no tenant, and are on no tenant's page.
@@ -93,6 +117,8 @@ MACHINE_ONLY: Final = {
     "analytics.Recount": "A recount goes over the shoppers of all organisations.",
     "notifications.Alarm": "An alarm is about the installation.",
     "notifications.AlarmEvent": "An alarm is about the installation.",
+    "notifications.SendingAccount": "All organisations send through one account.",
+    "notifications.FeedbackNotice": "A notice is about the account, until it is known whose message it speaks of.",
 }
 
 

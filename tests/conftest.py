@@ -16,7 +16,7 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
 from engagement.embedded import Cluster, find
-from tests.cast import _acme, _rival, acme, acme_keys, alice, bob, charlie, dora, north, rival, rival_keys  # noqa: F401
+from tests.cast import _acme, _rival, acme, acme_keys, alice, bob, charlie, dora, emma, north, rival, rival_keys  # noqa: F401
 
 # How fast examples are made and tried says something of the machine, and nothing of the product.
 hypothesis_settings.register_profile("any machine", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])

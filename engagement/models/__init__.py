@@ -4,9 +4,10 @@ Tables that the door and the stream write carry no foreign-key constraints (ARCH
 without the ORM; they are read-only everywhere else.
 """
 
-from engagement.models.intake import Event, Heartbeat, Inbox, Outcome, RecentEvent, SetAside, ShardState
+from engagement.models.intake import Event, Heartbeat, IdempotentAnswer, Inbox, Outcome, RecentEvent, SetAside, ShardState
 from engagement.models.people import Device, Erased, Erasure, IdentityClaim, Purchase, Shopper, ShopperDevice
 from engagement.models.places import Beacon, BeaconPlacement, PlacesChange, Venue, Zone, ZoneKind, ZoneVersion
+from engagement.models.profiles import Channel, Consent, ConsentState, ListMember, Profile, ShopperImport, ShopperList
 from engagement.models.tenants import ApiKey, Brand, KeyKind, Membership, Organisation, Role
 
 __all__ = [
@@ -14,18 +15,24 @@ __all__ = [
     "Beacon",
     "BeaconPlacement",
     "Brand",
+    "Channel",
+    "Consent",
+    "ConsentState",
     "Device",
     "Erased",
     "Erasure",
     "Event",
     "Heartbeat",
+    "IdempotentAnswer",
     "IdentityClaim",
     "Inbox",
     "KeyKind",
+    "ListMember",
     "Membership",
     "Organisation",
     "Outcome",
     "PlacesChange",
+    "Profile",
     "Purchase",
     "RecentEvent",
     "Role",
@@ -33,6 +40,8 @@ __all__ = [
     "ShardState",
     "Shopper",
     "ShopperDevice",
+    "ShopperImport",
+    "ShopperList",
     "Venue",
     "Zone",
     "ZoneKind",

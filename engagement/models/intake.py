@@ -129,3 +129,21 @@ class Heartbeat(models.Model):
 
     def __str__(self) -> str:
         return f"{self.process} {self.at:%Y-%m-%d %H:%M:%S}"
+
+
+class IdempotentAnswer(models.Model):
+    """What a write was answered, by the caller's Idempotency-Key: told again, it is answered again and not done again. Kept for a day."""
+
+    organisation = models.ForeignKey(Organisation, on_delete=models.CASCADE, db_index=False)
+    key = models.CharField(max_length=128)
+    request = models.BinaryField(max_length=32)  # SHA-256 of method, path and body: another request under the same key is refused
+    status = models.SmallIntegerField(null=True)  # null: it is being done
+    answer = models.JSONField(null=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["organisation", "key"], name="idempotent_answer_once")]
+        indexes = [models.Index(fields=["created_at"], name="idempotent_answer_by_age")]  # what is old enough to go
+
+    def __str__(self) -> str:
+        return f"answer {self.pk}"

@@ -18,6 +18,7 @@ class Organisation(models.Model):
 
 class Role(models.TextChoices):
     OWNER = "owner", _("Owner")  # may change places and keys
+    MARKETER = "marketer", _("Marketer")  # may look, and speak to shoppers
     ANALYST = "analyst", _("Analyst")  # may look
 
 

@@ -1,4 +1,4 @@
-"""Nouns of telling: alarms and what became of them. They are about the installation, and belong to no tenant."""
+"""Nouns of telling operators: alarms and what became of them. They are about the installation, and belong to no tenant."""
 
 from typing import Final
 

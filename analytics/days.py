@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 import psycopg
 
-from analytics import binary, facts
+from analytics import binary, contents, facts
 from analytics.calendars import Clock
 from analytics.facts import Day, Stays
 from analytics.marks import HOUR_US
@@ -44,17 +44,6 @@ _STAY: Final = {
     "ended": ("timestamptz", "s.ended"),
     "closes_at": ("timestamptz", "s.closes_at"),
     "counted": ("bool", "s.counted"),
-}
-_INDEX: Final = {
-    "zone": ("int8", "d.zone_id"),
-    "day": ("int4", "(d.day - date '1970-01-01')"),
-    "open": ("bool", "d.open"),
-    "due": ("bool", "(d.due_at IS NOT NULL)"),
-    "digest": ("int8", "d.digest"),
-    "restated_at": ("timestamptz", "coalesce(d.restated_at, 'epoch')"),
-    "visits": ("int4", "d.visits"),
-    "pass_bys": ("int4", "d.pass_bys"),
-    "dwell_us": ("int8", "d.dwell_us"),
 }
 
 
@@ -178,20 +167,11 @@ def single(zone: Any, day: Any) -> Any:
 
 
 def _index(cursor: Cursor, spans: list[Span], zones: list[int]) -> dict[str, Any]:
-    first = [_day(span, span.start) for span in spans]
-    last = [_day(span, span.end - 1) for span in spans]
-    return binary.fetch(
-        cursor,
-        _INDEX,
-        """FROM (SELECT d.* FROM unnest(%(zones)s::bigint[], %(first)s::date[], %(last)s::date[]) AS w(zone_id, first, last)
-                 JOIN analytics_zoneday d ON d.zone_id = w.zone_id AND d.day BETWEEN w.first AND w.last
-                 ORDER BY d.zone_id, d.day, d.open DESC) d""",
-        {"zones": zones, "first": first, "last": last},
-    )
+    return contents.read(cursor, zones, [_day(span, span.start) for span in spans], [_day(span, span.end - 1) for span in spans])
 
 
-def _day(span: Span, us: int) -> str:
-    return "-infinity" if us <= ALWAYS else "infinity" if us >= EVER - 1 else str(np.datetime64(span.clock.day_of(us), "D"))
+def _day(span: Span, us: int) -> int:
+    return contents.FIRST if us <= ALWAYS else contents.LAST if us >= EVER - 1 else span.clock.day_of(us)
 
 
 def _cut_days(span: Span) -> list[Key]:
@@ -376,4 +356,9 @@ def _fetch(cursor: Cursor, days: Days, places: Ints, names: list[str]) -> None:
 
 
 _cache: Final = Shelves(CACHE_BYTES)
-forget: Final = _cache.clear
+
+
+def forget() -> None:
+    """All that this process keeps of stored days."""
+    _cache.clear()
+    contents.forget()

@@ -162,6 +162,16 @@ class ZoneDay(models.Model):
         return f"zone {self.zone_id} on {self.day}"
 
 
+class ZoneIndex(models.Model):
+    """When the stored days of a zone last became others. Written by triggers on ZoneDay; analytics.contents keeps lists of days by it."""
+
+    zone_id = models.BigIntegerField(primary_key=True)
+    revision = models.BigIntegerField()  # microseconds since 1970; no row: there never was a day
+
+    def __str__(self) -> str:
+        return f"index of zone {self.zone_id}"
+
+
 class Calendar(models.Model):
     """The clock and the opening hours under which a venue's days were cut. Where the venue has others, all its days are made again."""
 

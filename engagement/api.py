@@ -16,6 +16,7 @@ from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from engagement import idempotency
 from engagement.parameters import BadParameters
 
 PROBLEMS: Final = {
@@ -27,8 +28,10 @@ PROBLEMS: Final = {
     "not_found": 404,
     "method_not_allowed": 405,
     "not_acceptable": 406,
+    "key_under_way": 409,
     "too_large": 413,
     "unsupported_media_type": 415,
+    "key_reused": 422,
     "unavailable": 503,
 }
 
@@ -47,6 +50,8 @@ CODES: Final[dict[type[exceptions.APIException], str]] = {
     exceptions.MethodNotAllowed: "method_not_allowed",
     exceptions.NotAcceptable: "not_acceptable",
     exceptions.UnsupportedMediaType: "unsupported_media_type",
+    idempotency.UnderWay: "key_under_way",
+    idempotency.KeyReused: "key_reused",
 }
 RETRY_AFTER_S: Final = 5
 
@@ -75,6 +80,8 @@ def refuse(error: Exception, _context: dict[str, Any]) -> HttpResponseBase | Non
     if code is None or not isinstance(error, exceptions.APIException):
         return None
     response = problem(code, str(error.detail))
+    if hasattr(error, "retry_after_s"):
+        response["Retry-After"] = str(error.retry_after_s)
     if response.status_code == 401:
         response["WWW-Authenticate"] = getattr(error, "auth_header", "Bearer")
     return response

@@ -19,6 +19,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "engagement.settings")
 # What runs when, in UTC. A message that waited until the next one is due has nothing left to say.
 TIMETABLE: Final[dict[str, dict[str, Any]]] = {
     "partitions made ahead": {"task": "engagement.tasks.make_partitions", "schedule": crontab(minute="7"), "options": {"expires": 3600}},
+    "stored answers forgotten": {"task": "engagement.tasks.forget_answers", "schedule": crontab(minute="37"), "options": {"expires": 3600}},
     "nightly recount": {"task": "analytics.tasks.recount", "schedule": crontab(hour="3", minute="10"), "options": {"expires": 12 * 3600}},
     "alarms": {"task": "notifications.tasks.evaluate", "schedule": 30.0, "options": {"expires": 30}},
 }

@@ -6,6 +6,7 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter
 
+from engagement import idempotency
 from engagement.api import PROBLEMS
 from engagement.door_described import COMPONENTS, POST_EVENTS
 
@@ -18,6 +19,15 @@ ORGANISATION: Final = OpenApiParameter(
     "organisation",
     OpenApiTypes.STR,
     description="The organisation's key. Only needed with a session of somebody who is a member of several; without it, the first by name.",
+)
+IDEMPOTENCY_KEY: Final = OpenApiParameter(
+    idempotency.HEADER,
+    {"type": "string", "minLength": 1, "maxLength": idempotency.LONGEST, "pattern": "^[!-~]+$"},
+    OpenApiParameter.HEADER,
+    description=(
+        "Your own, a new one for each write. The same request sent again under it within a day is answered as the first time, and not done again; another"
+        " request under it is refused with 422, and one that comes while the first is being done with 409."
+    ),
 )
 PROBLEM: Final[Schema] = {
     "type": "object",

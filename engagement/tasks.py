@@ -3,8 +3,9 @@
 import logging
 
 from celery import shared_task
+from django.utils import timezone
 
-from engagement import database, partitions
+from engagement import database, idempotency, partitions
 
 logger = logging.getLogger(__name__)
 
@@ -16,3 +17,9 @@ def make_partitions() -> None:
         made = partitions.ensure(connection)
     if made:
         logger.info("Made %s partitions, up to %s.", len(made), made[-1])
+
+
+@shared_task
+def forget_answers() -> None:
+    """Stored answers of writes that nobody will send again."""
+    idempotency.forget(timezone.now())

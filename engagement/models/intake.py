@@ -136,9 +136,9 @@ class IdempotentAnswer(models.Model):
 
     organisation = models.ForeignKey(Organisation, on_delete=models.CASCADE, db_index=False)
     key = models.CharField(max_length=128)
-    request = models.BinaryField(max_length=32)  # SHA-256 of method, path and body: another request under the same key is refused
-    status = models.SmallIntegerField(null=True)  # null: it is being done
-    answer = models.JSONField(null=True)
+    request = models.BinaryField(max_length=32)  # keyed digest of method, address and body: another request under the same key is refused
+    status = models.SmallIntegerField()
+    answer = models.TextField()  # JSON, as it was sent: committed with what was done, so a row without an answer is never seen
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

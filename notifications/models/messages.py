@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
@@ -25,7 +26,8 @@ class MessageState(models.TextChoices):
 
 # The transition table. notifications.delivery and feedback move by it, and a trigger refuses every other move.
 MESSAGE_MOVES: Final[dict[str, tuple[str, ...]]] = {
-    MessageState.PLANNED: (MessageState.CLAIMED, MessageState.SKIPPED),
+    # Heard of although it waits for another try: what certainly arrived is not sent again.
+    MessageState.PLANNED: (MessageState.CLAIMED, MessageState.SKIPPED, MessageState.DELIVERED, MessageState.BOUNCED, MessageState.COMPLAINED),
     # Back to planned: it is certain that it did not leave.
     MessageState.CLAIMED: (
         MessageState.PLANNED,
@@ -38,11 +40,12 @@ MESSAGE_MOVES: Final[dict[str, tuple[str, ...]]] = {
         MessageState.COMPLAINED,
     ),
     MessageState.UNKNOWN: (MessageState.SENT, MessageState.DELIVERED, MessageState.BOUNCED, MessageState.COMPLAINED, MessageState.FAILED),
-    MessageState.SENT: (MessageState.DELIVERED, MessageState.BOUNCED, MessageState.COMPLAINED),
+    MessageState.SENT: (MessageState.FAILED, MessageState.DELIVERED, MessageState.BOUNCED, MessageState.COMPLAINED),  # failed: taken, then rejected
     MessageState.DELIVERED: (MessageState.BOUNCED, MessageState.COMPLAINED),  # some mail bounces after it was taken
     MessageState.BOUNCED: (MessageState.COMPLAINED,),
     MessageState.COMPLAINED: (),
-    MessageState.FAILED: (MessageState.PLANNED,),  # released by a person
+    # Planned: released by a person. The others: it did arrive, whatever was answered.
+    MessageState.FAILED: (MessageState.PLANNED, MessageState.DELIVERED, MessageState.BOUNCED, MessageState.COMPLAINED),
     MessageState.SKIPPED: (),
     MessageState.HELD_OUT: (),
 }
@@ -106,6 +109,8 @@ class Message(models.Model):
             models.Index(fields=["run", "send_after"], condition=Q(state="planned"), name="message_to_claim"),
             models.Index(fields=["claimed_at"], condition=Q(state="claimed"), name="message_claimed"),  # whose worker died
             models.Index(fields=["shopper", "claimed_at"], condition=Q(claimed_at__isnull=False), name="message_for_caps"),
+            # How much was sent lately, and which message a provider's id is of: rows lie nearly in this order, so it costs next to nothing.
+            BrinIndex(fields=["sent_at"], autosummarize=True, pages_per_range=32, name="message_sent"),
         ]
 
     def __str__(self) -> str:
@@ -144,6 +149,7 @@ class MessageEvent(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["message", "kind", "source"], name="message_event_once")]
+        indexes = [models.Index(fields=["kind", "at"], condition=Q(kind__in=["bounce", "complaint"]), name="message_event_bad")]  # rates
 
     def __str__(self) -> str:
         return f"{self.kind} of message {self.message_id}"
@@ -164,8 +170,10 @@ class Suppression(models.Model):
     why = models.CharField(max_length=11, choices=Why.choices)
     at = models.DateTimeField()
     message = models.ForeignKey(Message, on_delete=models.SET_NULL, null=True, blank=True, db_constraint=False, db_index=False)
+    added_by = models.CharField(max_length=150, blank=True)  # of those by hand
     lifted_at = models.DateTimeField(null=True, blank=True)
     lifted_by = models.CharField(max_length=150, blank=True)
+    lift_reason = models.CharField(max_length=200, blank=True)
     changed = models.BigIntegerField(default=0, editable=False)  # as in engagement.models.profiles
 
     class Meta:
@@ -211,6 +219,7 @@ class SendingAccount(models.Model):
     pace = models.FloatField(default=1)  # share of the rate in use: lower after the provider refused for being too fast
     brake = models.FloatField(default=1)  # share that marketing may use: 1, less where bounces or complaints rise, 0 where they must stop
     brake_reason = models.CharField(max_length=100, blank=True)
+    judged_from = models.DateTimeField(null=True)  # what was sent before does not count for the brake: a person mended the cause
     free_at = models.DateTimeField(null=True)  # when the next message may leave
     backed_off_at = models.DateTimeField(null=True)
     home = models.CharField(max_length=64, blank=True)  # which installation sends: a copy of its database does not (notifications.governor)

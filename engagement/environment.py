@@ -6,16 +6,28 @@ them only the scheme is shown.
 
 import os
 import re
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from ipaddress import ip_address
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 from environ import Env
 
 _HOST_NAME: Final = re.compile(r"(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*")
-_MAIL_SCHEMES: Final = ("smtp", "smtp+tls", "smtp+ssl", "ses")
+_MAIL_PORTS: Final = {"smtp": 25, "smtp+tls": 587, "smtp+ssl": 465}
+
+
+@dataclass(frozen=True, slots=True)
+class MailServer:
+    """EMAIL_URL, taken apart. No scheme: mail goes into a folder. Of ses:// the host is the region."""
+
+    scheme: str = ""
+    host: str = ""
+    port: int = 0
+    user: str = field(default="", repr=False)
+    password: str = field(default="", repr=False)
 
 
 def text(name: str, default: str = "") -> str:
@@ -91,20 +103,27 @@ def broker(name: str) -> str:
     return seen
 
 
-def mail(name: str, folder: str) -> dict[str, Any]:
-    """Django's mail settings. Without a value mail is written to `folder`, one file each."""
+def mail(name: str, *, region: str) -> MailServer:
+    """Where mail goes. Without a value it is written to a folder, one file each. `region`: of AWS, where ses:// names none."""
     seen = text(name)
     if not seen:
-        return {"EMAIL_BACKEND": "django.core.mail.backends.filebased.EmailBackend", "EMAIL_FILE_PATH": folder}
+        return MailServer()
     scheme = urlsplit(seen).scheme
-    if scheme not in _MAIL_SCHEMES or "://" not in seen:
+    if scheme not in (*_MAIL_PORTS, "ses") or "://" not in seen:
         raise ImproperlyConfigured(f"{name} begins with {_beginning(seen)!r}. Give smtp://user:password@host:port (also smtp+tls, smtp+ssl) or ses://.")
+    try:
+        parts = urlsplit(seen)
+        server = MailServer(scheme, parts.hostname or "", parts.port or _MAIL_PORTS.get(scheme, 0), unquote(parts.username or ""), unquote(parts.password or ""))
+    except ValueError:  # a port that is no number, or brackets that hold no address
+        raise ImproperlyConfigured(f"{name} has a wrong host or port. Give smtp://user:password@host:port.") from None
     if scheme == "ses":
-        _need(name, "ses://", "anymail", 'pip install "django-anymail[amazon-ses]"')
-        return {"EMAIL_BACKEND": "anymail.backends.amazon_ses.EmailBackend"}
-    if not urlsplit(seen).hostname:
+        _need(name, "ses://", "boto3", "pip install boto3")
+        if not (server.host or region):
+            raise ImproperlyConfigured(f"{name} is ses://, and no region is known. Give it as ses://eu-west-1, or set AWS_REGION.")
+        return replace(server, host=server.host or region)
+    if not server.host:
         raise ImproperlyConfigured(f"{name} names no host. Give smtp://user:password@host:port.")
-    return dict(Env.email_url_config(seen))
+    return server
 
 
 def webhook(name: str) -> str:
@@ -116,6 +135,27 @@ def webhook(name: str) -> str:
     if not parts.hostname or not (parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(parts.hostname))):
         raise ImproperlyConfigured(f"{name} begins with {_beginning(seen)!r}. Give an https:// address; http:// is taken only to a loopback address.")
     return seen
+
+
+def public_address(name: str, host: str, port: int) -> str:
+    """Where people reach this installation: scheme, host, perhaps a port, and no slash at its end. Without a value, what it listens on."""
+    listens = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 (everywhere is no place that a link could lead to)
+    seen = text(name, f"http://{f'[{listens}]' if ':' in listens else listens}:{port}").rstrip("/")
+    try:
+        parts = urlsplit(seen)
+        bare = parts.hostname or ""
+        whole = parts.scheme in {"http", "https"} and bool(_HOST_NAME.fullmatch(bare) or _is_address(bare)) and (parts.port or 443) > 0
+    except ValueError:  # a port that is no number, a bracket that is not closed
+        whole = False
+    if not whole or seen != f"{parts.scheme}://{parts.netloc}" or "@" in parts.netloc:
+        raise ImproperlyConfigured(f"{name} begins with {_beginning(seen)!r} or has too much in it. Give https://host or http://host:port, nothing after it.")
+    return seen
+
+
+def host_of(url: str) -> str:
+    """As ALLOWED_HOSTS names it."""
+    name = urlsplit(url).hostname or ""
+    return f"[{name}]" if ":" in name else name
 
 
 def _is_address(name: str) -> bool:

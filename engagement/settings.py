@@ -68,13 +68,26 @@ ATRIUM_STREAMS = environment.integer("ATRIUM_STREAMS", 1, 1, 64)  # a shard is t
 STREAM_IDLE_S = environment.integer("ATRIUM_STREAM_IDLE_S", 15, 1, 3600)
 HOST = environment.host("HOST", "127.0.0.1")
 PORT = environment.integer("PORT", 8000, 1, 65535)
-ALLOWED_HOSTS = environment.hosts("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
+ATRIUM_URL = environment.public_address("ATRIUM_URL", HOST, PORT)
+# What mails link to is answered, whatever else is.
+ALLOWED_HOSTS = [*environment.hosts("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]"), environment.host_of(ATRIUM_URL)]
 EMBEDDED = not environment.text("DATABASE_URL")
 DATABASES = databases()
 REPORTS_DATABASE = "replica" if "replica" in DATABASES else "default"
 BROKER_URL = environment.broker("BROKER_URL")
 SLACK_WEBHOOK_URL = environment.webhook("SLACK_WEBHOOK_URL")
-vars().update(environment.mail("EMAIL_URL", str(VAR / "mail")))
+
+# Mail: campaigns', and what Django itself sends (lost passwords), by one wire and under one governor.
+AWS_REGION = environment.text("AWS_REGION") or environment.text("AWS_DEFAULT_REGION")
+MAIL_SERVER = environment.mail("EMAIL_URL", region=AWS_REGION)
+MAIL_FOLDER = VAR / "mail"
+MAIL_CONNECTIONS = environment.integer("ATRIUM_MAIL_CONNECTIONS", 8, 1, 64)
+MAIL_TIMEOUT_S = environment.integer("ATRIUM_MAIL_TIMEOUT_S", 60, 1, 600)
+SEND_RATE = environment.integer("ATRIUM_SEND_RATE", 0, 0, 100_000)  # 0: no limit of our own
+SES_CONFIGURATION_SET = environment.text("SES_CONFIGURATION_SET")
+INSTALLATION = environment.text("ATRIUM_INSTALLATION")
+EMAIL_BACKEND = "notifications.channels.account_mail.Backend"
+
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 ROOT_URLCONF = "engagement.urls"
 WSGI_APPLICATION = "engagement.wsgi.application"

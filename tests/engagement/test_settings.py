@@ -36,6 +36,10 @@ WRONG: Final = [
     ("EMAIL_URL", f"smtp:me:{SECRET}", ["no scheme", "smtp://"]),
     ("SLACK_WEBHOOK_URL", f"http://hooks.slack.com/services/{SECRET}", ["'http://'", "https://"]),
     ("SLACK_WEBHOOK_URL", f"http://127.0.0.1.evil.example/{SECRET}", ["loopback"]),
+    ("ATRIUM_URL", f"ftp://{SECRET}.example", ["'ftp://'", "https://host"]),
+    ("ATRIUM_URL", f"https://me:{SECRET}@mall.example", ["https://host"]),
+    ("ATRIUM_URL", f"https://mall.example/{SECRET}", ["nothing after it"]),
+    ("ATRIUM_URL", f"https://mall.example:{SECRET}", ["http://host:port"]),
     ("SECRET_KEY", SECRET, ["7 characters", "at least 20"]),
     ("DATABASE_URL", f"postgres://atrium:{SECRET}@127.0.0.1/atrium", ["SECRET_KEY is not set", "required with a DATABASE_URL"]),
 ]
@@ -106,3 +110,13 @@ def test_what_needs_another_package_says_which(monkeypatch: pytest.MonkeyPatch) 
 def test_a_host_that_is_not_ours_is_refused_without_a_word_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     assert Client().get("/api/v1/status", headers={"host": "scanner.example"}).status_code == 400
     assert not [record for record in caplog.records if record.exc_info]
+
+
+def test_links_lead_to_where_the_installation_listens_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ATRIUM_URL", raising=False)
+    assert environment.public_address("ATRIUM_URL", "127.0.0.1", 8000) == "http://127.0.0.1:8000"
+    assert environment.public_address("ATRIUM_URL", "0.0.0.0", 80) == "http://127.0.0.1:80"
+    assert environment.public_address("ATRIUM_URL", "::", 80) == "http://[::1]:80"
+    monkeypatch.setenv("ATRIUM_URL", "https://mall.example/")
+    assert environment.public_address("ATRIUM_URL", "127.0.0.1", 8000) == "https://mall.example"
+    assert environment.host_of("https://mall.example:8443") == "mall.example" and environment.host_of("http://[::1]:80") == "[::1]"

@@ -25,7 +25,7 @@ CAMPAIGN_MOVES: Final[dict[str, tuple[str, ...]]] = {
     CampaignState.SCHEDULED: (CampaignState.DRAFT, CampaignState.SENDING, CampaignState.PAUSED, CampaignState.CANCELLED),
     CampaignState.SENDING: (CampaignState.PAUSED, CampaignState.SCHEDULED, CampaignState.FINISHED, CampaignState.CANCELLED),
     CampaignState.PAUSED: (CampaignState.SENDING, CampaignState.SCHEDULED, CampaignState.CANCELLED),
-    CampaignState.FINISHED: (),
+    CampaignState.FINISHED: (CampaignState.SENDING,),  # somebody releases what failed
     CampaignState.CANCELLED: (),
 }
 

@@ -1,4 +1,4 @@
-"""The cast of the tests: Acme with Alice (owner), Emma (marketer), Bob (analyst) and Dora (of its brand Brew & Co), and a rival with Charlie, who must see nothing.
+"""The cast of the tests: Acme with Alice (owner), Emma (marketer), Bob (analyst) and Dora (of its brand Brew & Co), and a rival with Charlie.
 
 Both organisations are provisioned as a customer would do it. North Mall lies around (LON, LAT); `at` turns metres
 east and north of there into degrees, so that a test can say where somebody stands.

@@ -14,6 +14,7 @@ from pyroaring import BitMap
 from analytics.periods import Grain
 from analytics.reports.pieces import Dwells, Pieces, pieces
 from analytics.reports.reading import Question, Range, Reading, Subject, reading, seconds, union
+from analytics.reports.unions import members_of
 from engagement.models import Organisation, Zone
 
 COLUMNS = ("members", "dwells")
@@ -60,7 +61,7 @@ def measure(reading: Reading, subjects: Sequence[Subject], question: Question) -
     zones = [zone for subject in subjects for zone in subject.zones]
     days = reading.days(zones, question, BY_HOUR if question.grain == "hour" else COLUMNS)
     earlier = reading.before(zones, question)
-    return [_of(pieces(reading, subject.zones, question, days), union(earlier.of(subject.zones).columns["members"])) for subject in subjects]
+    return [_of(pieces(reading, subject.zones, question, days), members_of(earlier.of(subject.zones))) for subject in subjects]
 
 
 def _of(found: Pieces, earlier: BitMap) -> Footfall:

@@ -15,6 +15,7 @@ from analytics.days import Days, Piece
 from analytics.reports.pieces import flat, pieces
 from analytics.reports.presence import begins_of
 from analytics.reports.reading import Question, Reading, Subject, periods, rate, union
+from analytics.reports.unions import members_of
 from analytics.stays import Ints
 
 Answer = dict[str, Any]  # rows and total
@@ -127,7 +128,7 @@ def cross_visits(reading: Reading, subjects: Sequence[Subject], question: Questi
     """One answer about all subjects: of every two, who visited both in the range. Of one subject alone, its stores are taken."""
     named = _stores(reading, subjects[0], question) if len(subjects) == 1 else {subject.key: subject.zones for subject in subjects}
     days = reading.days([zone for zones in named.values() for zone in zones], question, ("members",))
-    members = {key: union(days.of(zones).columns["members"]) for key, zones in named.items()}
+    members = {key: members_of(days.of(zones)) for key, zones in named.items()}
     rows = [{"a": a, "b": b, "visitors": members[a].intersection_cardinality(members[b])} for a, b in combinations(named, 2)]
     return [{"rows": rows, "total": {}}]
 
@@ -169,11 +170,12 @@ def flows(reading: Reading, subjects: Sequence[Subject], question: Question) -> 
     named = "SELECT id, key FROM engagement_zone WHERE organisation_id = %s AND id = ANY(%s)"
     keys: dict[int, str] = dict(reading.cursor.execute(named, [reading.organisation.pk, list(root)]).fetchall())
     answers = []
+    whole: dict[tuple[int, int], Steps] = {}  # of a venue between two moves of its zones: twenty zones of it ask for the same
     for subject in subjects:
         found = [
             steps
             for zone in subject.zones
-            for steps in ([_added(days.of([zone]).columns["flows"])] if root[zone] == zone else _directly_in(reading, zone, days, question))
+            for steps in ([_added(days.of([zone]).columns["flows"])] if root[zone] == zone else _directly_in(reading, zone, days, question, whole))
         ]
         joined = [flat([getattr(steps, name) for steps in found]) for name in ("origin", "target", "number")]
         rows = [
@@ -199,7 +201,7 @@ def _added(columns: Sequence[Ints]) -> Steps:
     return Steps(zones[used // len(zones)], zones[used % len(zones)], many[used])
 
 
-def _directly_in(reading: Reading, zone: int, days: Days, question: Question) -> Iterable[Steps]:
+def _directly_in(reading: Reading, zone: int, days: Days, question: Question, whole: dict[tuple[int, int], Steps]) -> Iterable[Steps]:
     """Flows between zones that lay directly in this one. Of days on which zones were moved, the stays are asked."""
     premises, root = reading.premises, reading.premises.root[zone]
     clock = reading.clock(root)
@@ -210,7 +212,9 @@ def _directly_in(reading: Reading, zone: int, days: Days, question: Question) ->
     across = np.isin(days.day, sorted(across_days))
     epoch = np.searchsorted(moved, begins, side="right")
     for one in np.unique(epoch[~across]).tolist():
-        steps = _added([days.columns["flows"][place] for place in np.flatnonzero((epoch == one) & ~across).tolist()])
+        if (root, one) not in whole:
+            whole[root, one] = _added([days.columns["flows"][place] for place in np.flatnonzero((epoch == one) & ~across).tolist()])
+        steps = whole[root, one]
         at = int(begins[epoch == one][0])
         inside = premises.parents(steps.origin, np.full(len(steps.origin), at)) == zone
         yield Steps(steps.origin[inside], steps.target[inside], steps.number[inside])

@@ -12,6 +12,7 @@ from analytics.days import ALWAYS, EVER, Days
 from analytics.periods import MOST_ROWS, TooManyPeriods
 from analytics.reports.pieces import flat, pieces
 from analytics.reports.reading import Question, Reading, Subject, rate, union
+from analytics.reports.unions import members_of
 from analytics.stays import Ints
 
 Answer = dict[str, Any]  # rows and total
@@ -29,7 +30,7 @@ def visitors(reading: Reading, subjects: Sequence[Subject], question: Question) 
     answers = []
     for subject in subjects:
         found = pieces(reading, subject.zones, question, days)
-        before = union(earlier.of(subject.zones).columns["members"])
+        before = members_of(earlier.of(subject.zones))
         visits, listed = found.counts()[0].tolist(), found.members()
         known, everybody = BitMap(before), union(listed)
         rows = []

@@ -13,7 +13,8 @@ from pyroaring import BitMap
 
 from analytics.calendars import Clock
 from analytics.days import Days
-from analytics.reports.reading import Periods, Question, Reading, periods, union
+from analytics.reports.reading import Periods, Question, Reading, periods
+from analytics.reports.unions import united
 from analytics.stays import Bools, Ints
 
 MOST_NARROW: Final = 2**16  # so many labels fit two bytes, of which a stable sort is in one pass
@@ -83,11 +84,18 @@ class Pieces:
     def members(self) -> list[BitMap]:
         """Visitors under each label, for reading only. By day: `members`; by hour: `dwell_hours` and `dwell_shoppers`."""
         if not self.by_hour:
-            return [sets[0] if len(sets) == 1 else union(sets) for sets in self.listed("members")]
+            return self._united()
         columns = self.days.columns
         numbers, edges = self._by_label(flat(columns["dwell_shoppers"]), self._places(columns["dwell_hours"]))
         numbers = numbers.astype(np.uint32)
         return [BitMap(numbers[low:high]) for low, high in pairwise(edges.tolist())]
+
+    def _united(self) -> list[BitMap]:
+        values, digests = self.days.columns["members"], self.days.digest
+        order = np.argsort(self.place, kind="stable")
+        edges = np.searchsorted(self.place[order], np.arange(len(self.labels) + 1)).tolist()
+        runs = [order[low:high] for low, high in pairwise(edges)]
+        return [united([values[place] for place in run.tolist()], digests[run]) if len(run) else BitMap() for run in runs]
 
     def dwells(self) -> "Dwells":
         """Of closed visits under each label. By day: `dwells`; by hour: `dwells` and `dwell_hours`."""

@@ -202,6 +202,11 @@ def rate(part: float, whole: float) -> float | None:
     return round(part / whole, 6) if whole else None
 
 
+def joined(sets: Sequence[BitMap]) -> BitMap:
+    """Their union, for reading only: of one set, itself."""
+    return sets[0] if len(sets) == 1 else union(sets)
+
+
 def union(sets: Sequence[BitMap]) -> BitMap:
     """A set of its own. Of few people one after the other: all at once, each 65,536 numbers are spread out first, at twice the time."""
     if sum(map(len, sets)) > FEW_PEOPLE:

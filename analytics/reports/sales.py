@@ -9,7 +9,7 @@ from pyroaring import BitMap
 from analytics import binary
 from analytics.calendars import Clock
 from analytics.reports.pieces import pieces
-from analytics.reports.reading import Periods, Question, Reading, Subject, periods, rate, union
+from analytics.reports.reading import Periods, Question, Reading, Subject, joined, periods, rate, union
 from analytics.stays import Ints
 
 Answer = dict[str, Any]  # rows and total
@@ -39,7 +39,7 @@ def conversion(reading: Reading, subjects: Sequence[Subject], question: Question
             bought_and_came.append(union(came) & union(list(paid.values())))
         sold = any(zone in brands for zone in subject.zones)
         rows = [
-            {"period": label, **_conversion(union(some), union(everybody), sold)} for label, some, everybody in zip(cut.labels, buyers, visitors, strict=True)
+            {"period": label, **_conversion(joined(some), joined(everybody), sold)} for label, some, everybody in zip(cut.labels, buyers, visitors, strict=True)
         ]
         everybody = union([one for sets in visitors for one in sets])
         answers.append({"rows": rows, "total": _conversion(union(bought_and_came), everybody, sold)})

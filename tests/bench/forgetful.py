@@ -3,12 +3,14 @@
 from typing import Any
 
 from analytics import days
+from analytics.reports import unions
 from engagement.asgi import application as product
 
 
 async def application(scope: Any, receive: Any, send: Any) -> None:
     if scope["type"] == "http" and scope["path"] == "/forget":
         days.forget()
+        unions.forget()
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b""})
         return

@@ -14,7 +14,8 @@ from django.contrib.sessions.backends.db import SessionStore
 from analytics import figures, premises
 from analytics.calendars import to_day
 from analytics.reports.catalogue import REPORTS
-from analytics.reports.reading import Question, Range, Subject, reading, union
+from analytics.reports.reading import Question, Range, Subject, reading
+from analytics.reports.unions import members_of
 from engagement.models import Membership, Organisation
 from tests.bench import year
 
@@ -62,7 +63,7 @@ def visitors(start: str, end: str, repeats: str) -> dict[str, float]:
 
     def count() -> int:
         with reading(organisation, [subject]) as found:
-            return len(union(found.days(subject.zones, Question(range_), ("members",)).columns["members"]))
+            return len(members_of(found.days(subject.zones, Question(range_), ("members",))))
 
     return {"visitors": count(), "ms": median(count, int(repeats))}
 

@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Concatenate, Final, ParamSpec, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 from django.db import connection, transaction
 from django.http import HttpResponse, HttpResponseBase
@@ -33,9 +33,7 @@ LONGEST: Final = 128
 KEPT: Final = timedelta(days=1)
 _KEY: Final = re.compile(rf"[!-~]{{1,{LONGEST}}}")
 
-View = TypeVar("View", bound=APIView)
-More = ParamSpec("More")
-Handler = Callable[Concatenate[View, Request, More], HttpResponseBase]
+Handler = TypeVar("Handler", bound=Callable[..., HttpResponseBase])
 
 
 class UnderWay(exceptions.APIException):
@@ -51,11 +49,11 @@ class KeyReused(exceptions.APIException):
     status_code = 422
 
 
-def once(handler: Handler[View, More]) -> Handler[View, More]:
+def once(handler: Handler) -> Handler:
     """Of a view's method that writes: do it once under one key. The method runs in a transaction, so it must leave what is outside alone."""
 
     @functools.wraps(handler)
-    def handled(view: View, request: Request, *args: More.args, **kwargs: More.kwargs) -> HttpResponseBase:
+    def handled(view: APIView, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:
         key = _key(request)
         if key is None:
             return handler(view, request, *args, **kwargs)
@@ -71,7 +69,7 @@ def once(handler: Handler[View, More]) -> Handler[View, More]:
             IdempotentAnswer.objects.create(organisation=organisation, key=key, request=digest, status=response.status_code, answer=answer)
         return response
 
-    return handled
+    return cast(Handler, handled)
 
 
 def forget(now: datetime) -> int:

@@ -9,13 +9,13 @@ from rest_framework import exceptions
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from engagement import purchases
+from engagement import purchases, values
 from engagement.access import MayRecordPurchases, organisation_of
 from engagement.api import Writing
 from engagement.openapi import ORGANISATION, Schema, problems
 from engagement.parameters import Parameters
 
-_TEXT: Final[Schema] = {"type": "string", "minLength": 1, "maxLength": purchases.LONGEST}
+_TEXT: Final[Schema] = {"type": "string", "minLength": 1, "maxLength": values.LONGEST}
 _PURCHASE: Final[Schema] = {
     "type": "object",
     "required": list(purchases.NEEDED),

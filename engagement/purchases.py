@@ -8,28 +8,21 @@ A shopper of a device alone has no purchases, so nothing moves with the device w
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Final
 
-from django.db import OperationalError, connection, transaction
-from django.db.backends.utils import CursorWrapper
+from django.db import connection, transaction
 from django.utils.translation import gettext as _
 
-from engagement import shoppers
-from engagement.inbox import OWN, shard_of
-from engagement.models import Brand, Erased, Organisation
+from engagement import shoppers, values
+from engagement.models import Brand, Organisation
 
 MOST: Final = 1_000
-LONGEST: Final = 128  # characters of a key, and of a shopper's id
-LATEST: Final = timedelta(minutes=5)  # into the future: clocks differ
-FIRST_YEAR: Final = 1970
 FIELDS: Final = ("id", "shopper", "brand", "at", "amount", "currency")
 NEEDED: Final = ("id", "shopper", "brand", "at")
 
-_UNFIT: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # control characters are never meant; PostgreSQL holds neither NUL nor half a pair
-_INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _AMOUNT: Final = re.compile(r"\d{1,12}(?:\.\d{1,2})?", re.ASCII)
 _CURRENCY: Final = re.compile(r"[A-Z]{3}", re.ASCII)
 
@@ -117,32 +110,13 @@ def read(item: Any, now: datetime) -> Purchase:
     for name in NEEDED:
         if item.get(name) is None:
             raise Refused(Reason.MISSING_FIELD, _("%(field)s is missing.") % {"field": name})
-    key, shopper, brand = (_text(item[name], name) for name in ("id", "shopper", "brand"))
-    if shopper.startswith(OWN):
-        raise Refused(Reason.MALFORMED, _("shopper: ids that begin with %(own)s are the product's own. Give the app's own id.") % {"own": OWN})
-    amount, currency = _price(item)
-    return Purchase(key, shopper, brand, _moment(item["at"], now), amount, currency)
-
-
-def _text(value: Any, name: str) -> str:
-    if not isinstance(value, str) or not 1 <= len(value) <= LONGEST or _UNFIT.search(value):
-        raise Refused(Reason.MALFORMED, _("%(field)s: give a text of 1 to %(most)s characters, without control characters.") % {"field": name, "most": LONGEST})
-    return value
-
-
-def _moment(value: Any, now: datetime) -> datetime:
     try:
-        moment = datetime.fromisoformat(value.upper()) if isinstance(value, str) and _INSTANT.fullmatch(value) else None
-        at = moment.astimezone(UTC) if moment else None
-    except (ValueError, OverflowError):
-        at = None
-    if at is None:
-        raise Refused(Reason.MALFORMED, _("at: give an instant with its offset, such as 2026-11-19T10:00:00Z."))
-    if at.year < FIRST_YEAR:
-        raise Refused(Reason.OUT_OF_RANGE, _("at: it lies before %(year)s.") % {"year": FIRST_YEAR})
-    if at > now + LATEST:
-        raise Refused(Reason.IN_FUTURE, _("at: it lies more than 5 minutes in the future."))
-    return at
+        key, shopper, brand = values.text(item["id"], "id"), values.shopper(item["shopper"], "shopper"), values.text(item["brand"], "brand")
+        at = values.moment(item["at"], "at", now)
+    except values.Unfit as unfit:
+        raise Refused(Reason(unfit.why), unfit.detail) from None
+    amount, currency = _price(item)
+    return Purchase(key, shopper, brand, at, amount, currency)
 
 
 def _price(item: Mapping[str, Any]) -> tuple[Decimal | None, str]:
@@ -164,21 +138,12 @@ def _price(item: Mapping[str, Any]) -> tuple[Decimal | None, str]:
 def _key_of(item: Any) -> str:
     """The key of a refused one as it was sent, where it can be shown."""
     key = item.get("id") if isinstance(item, dict) else None
-    return key if isinstance(key, str) and len(key) <= LONGEST and not _UNFIT.search(key) else ""
+    return str(key) if values.fits(key) else ""
 
 
 # --- To rows --------------------------------------------------------------------------------------------------------------
 
-# Both in the order of their keys, as the stream inserts shoppers too: who meets another waits, and never both for each other.
-_SHOPPERS: Final = """
-INSERT INTO engagement_shopper (organisation_id, external_id, shard, created_at)
-SELECT %(organisation)s, k, s, now() FROM unnest(%(keys)s::text[], %(shards)s::int[]) AS n(k, s)
-ON CONFLICT DO NOTHING
-"""
-# Held until the commit, so that nobody who is being erased gets a purchase. The stream, which notes when it saw them, does not wait for that.
-_FOUND: Final = """
-SELECT external_id, id FROM engagement_shopper WHERE organisation_id = %s AND external_id = ANY(%s) ORDER BY external_id COLLATE "C" FOR KEY SHARE
-"""
+# In the order of their keys, as shoppers are made too: who meets another waits, and never both for each other.
 _PURCHASES: Final = """
 INSERT INTO engagement_purchase AS known (organisation_id, key, shopper_id, brand_id, at, amount, currency)
 SELECT %(organisation)s, k, s, b, a, m, c
@@ -197,12 +162,12 @@ def _write(organisation: Organisation, purchases: list[Purchase], brands: Mappin
     if not purchases:
         return {}
     with transaction.atomic(), connection.cursor() as cursor:
-        names = sorted({one.shopper for one in purchases})
-        people = _found(cursor, organisation, names)
+        names = {one.shopper for one in purchases}
+        people = shoppers.hold(cursor, organisation.pk, names)
         # Read after the shoppers are held: nobody of them is erased from here on, and an erasure that was waited for is seen.
-        until = _erased(organisation, names)
+        until = shoppers.erased(organisation.pk, names)
         kept = [one for one in purchases if one.shopper not in until or one.at > until[one.shopper]]
-        people |= _make(cursor, organisation, sorted({one.shopper for one in kept} - people.keys()))
+        people |= shoppers.make(cursor, organisation.pk, {one.shopper for one in kept} - people.keys())
         cursor.execute(_PURCHASES, {"organisation": organisation.pk, **_columns(kept, people, brands)})
         # A row that this statement made has never been locked or changed by anybody.
         made = {key: Answer(key, Result.CREATED if new else Result.UPDATED) for key, new in cursor.fetchall()}
@@ -220,27 +185,3 @@ def _columns(purchases: list[Purchase], people: Mapping[str, int], brands: Mappi
         "amounts": [one.amount for one in purchases],
         "currencies": [one.currency for one in purchases],
     }
-
-
-def _found(cursor: CursorWrapper, organisation: Organisation, names: list[str]) -> dict[str, int]:
-    cursor.execute(_FOUND, [organisation.pk, names])
-    return dict(cursor.fetchall())
-
-
-def _erased(organisation: Organisation, names: list[str]) -> dict[str, datetime]:
-    """Until when those who were erased under these names are not taken in again."""
-    digests = {shoppers.digest(organisation.pk, shoppers.SHOPPER, name): name for name in names}
-    rows = Erased.objects.filter(organisation=organisation, digest__in=list(digests)).values_list("digest", "until")
-    return {digests[bytes(digest)]: until for digest, until in rows}
-
-
-def _make(cursor: CursorWrapper, organisation: Organisation, names: list[str]) -> dict[str, int]:
-    """Shoppers of these ids, with the shard that the stream looks for them under."""
-    if not names:
-        return {}
-    shards = [shard_of(organisation.pk, "s", name) for name in names]
-    cursor.execute(_SHOPPERS, {"organisation": organisation.pk, "keys": names, "shards": shards})
-    made = _found(cursor, organisation, names)  # a statement of its own sees those that somebody else made meanwhile
-    if len(made) < len(names):
-        raise OperationalError("a shopper was made and erased meanwhile")
-    return made

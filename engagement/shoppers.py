@@ -1,4 +1,4 @@
-"""Shoppers: found by the names that they have outside, and erased.
+"""Shoppers: found by the names that they have outside, made where something is told of them first, and erased.
 
     the request (a row)  ->  the stream, under the locks of all shards  ->  everything of him gone, in one commit  ->  when, and how much it was
 
@@ -6,15 +6,16 @@ What is from before the erasure and comes later (it waited in the inbox, a phone
 digest, and not taken in. What is newer is: whoever comes back after he was erased, is new.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Final, Literal
 
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, OperationalError, connection, transaction
+from django.db.backends.utils import CursorWrapper
 from django.utils.crypto import salted_hmac
 
-from engagement.inbox import OWN
+from engagement.inbox import OWN, shard_of
 from engagement.models import Device, Erased, Erasure, Event, Organisation, Purchase, Shopper, ShopperDevice
 
 SHOPPER: Final = "s"
@@ -49,6 +50,48 @@ def find(organisation: Organisation, name: str) -> Shopper | None:
 def name_of(shopper: Shopper) -> str:
     """As everybody outside calls him."""
     return shopper.external_id or f"{OWN}{shopper.pk}"
+
+
+# --- Whom something is told of --------------------------------------------------------------------------------------------
+
+# Both in the order of the ids, as the stream inserts shoppers too: who meets another waits, and never both for each other.
+_MADE: Final = """
+INSERT INTO engagement_shopper (organisation_id, external_id, shard, created_at)
+SELECT %(organisation)s, k, s, now() FROM unnest(%(keys)s::text[], %(shards)s::int[]) AS n(k, s)
+ON CONFLICT DO NOTHING
+"""
+# Held until the commit, so that nobody who is being erased is told anything of. The stream, which notes when it saw them, does not wait for that.
+_HELD: Final = """
+SELECT external_id, id FROM engagement_shopper WHERE organisation_id = %s AND external_id = ANY(%s) ORDER BY external_id COLLATE "C" FOR KEY SHARE
+"""
+
+
+def hold(cursor: CursorWrapper, organisation: int, names: Collection[str]) -> dict[str, int]:
+    """The numbers of those who are known under the app's own ids. Nobody of them is erased until the commit."""
+    cursor.execute(_HELD, [organisation, sorted(names)])
+    return dict(cursor.fetchall())
+
+
+def erased(organisation: int, names: Collection[str]) -> dict[str, datetime]:
+    """Until when those who were erased under these ids are not taken in again. Ask after they are held."""
+    digests = {digest(organisation, SHOPPER, name): name for name in names}
+    rows = Erased.objects.filter(organisation=organisation, digest__in=list(digests)).values_list("digest", "until")
+    return {digests[bytes(found)]: until for found, until in rows}
+
+
+def make(cursor: CursorWrapper, organisation: int, names: Collection[str]) -> dict[str, int]:
+    """Shoppers of these ids, held, with the shard that the stream looks for them under."""
+    if not names:
+        return {}
+    keys = sorted(names)
+    cursor.execute(_MADE, {"organisation": organisation, "keys": keys, "shards": [shard_of(organisation, SHOPPER, name) for name in keys]})
+    made = hold(cursor, organisation, keys)  # a statement of its own sees those that somebody else made meanwhile
+    if len(made) < len(keys):
+        raise OperationalError("a shopper was made and erased meanwhile")
+    return made
+
+
+# --- Erasing --------------------------------------------------------------------------------------------------------------
 
 
 def ask_to_erase(*, organisation: Organisation, shopper: Shopper, by: str) -> Erasure:

@@ -103,7 +103,7 @@ def _write(organisation: Organisation, people: dict[str, Told], by: str, now: da
     with transaction.atomic(), connection.cursor() as cursor:
         numbers = shoppers.hold(cursor, organisation.pk, people)
         # Read after the shoppers are held: nobody of them is erased from here on, and an erasure that was waited for is seen.
-        answers = _from_before(people, shoppers.erased(organisation.pk, people))
+        answers = _too_much(people) | _from_before(people, shoppers.erased(organisation.pk, people))
         kept = {id: one for id, one in people.items() if id not in answers}
         numbers |= shoppers.make(cursor, organisation.pk, kept.keys() - numbers.keys())
         by_number = {numbers[id]: one for id, one in sorted(kept.items(), key=lambda item: numbers[item[0]])}
@@ -114,6 +114,12 @@ def _write(organisation: Organisation, people: dict[str, Told], by: str, now: da
             if answer.result is Result.UNCHANGED:
                 answers[answer.id] = replace(answer, result=Result.UPDATED)
     return answers
+
+
+def _too_much(people: Mapping[str, Told]) -> dict[str, Answer]:
+    """Those who alone bring more than a shopper may have: who stands several times in the list may do so only together."""
+    many = [id for id, one in people.items() if sum(value is not None for value in one.attributes.values()) > MOST_ATTRIBUTES]
+    return {id: _rejected(id, too_many()) for id in many}
 
 
 def _from_before(people: Mapping[str, Told], until: Mapping[str, datetime]) -> dict[str, Answer]:

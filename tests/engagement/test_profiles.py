@@ -109,6 +109,9 @@ class TestFields:
         assert tell(acme, more, person(id="other")) == ["too_much", "created"]
         assert profile()[0] == "" and not Consent.objects.exists()
         assert tell(acme, person(attributes={"one more": 1, "a1": None})) == ["updated"]
+        halves = [person(id="new", attributes={f"{half}{n}": n for n in range(30)}) for half in "ab"]
+        assert tell(acme, *halves) == ["too_much", "too_much"]
+        assert not Shopper.objects.filter(external_id="new").exists()
 
     def test_a_thousand_take_a_handful_of_statements(self, acme: Organisation) -> None:
         def statements(*items: Any) -> int:

@@ -16,6 +16,7 @@ from django.core.exceptions import ImproperlyConfigured
 from environ import Env
 
 _HOST_NAME: Final = re.compile(r"(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*")
+_TOPIC: Final = re.compile(r"arn:aws(-cn|-us-gov)?:sns:[a-z]{2}(-[a-z]+)+-\d{1,2}:\d{12}:[A-Za-z0-9_-]{1,256}(\.fifo)?")
 _MAIL_PORTS: Final = {"smtp": 25, "smtp+tls": 587, "smtp+ssl": 465}
 
 
@@ -113,7 +114,9 @@ def mail(name: str, *, region: str) -> MailServer:
         raise ImproperlyConfigured(f"{name} begins with {_beginning(seen)!r}. Give smtp://user:password@host:port (also smtp+tls, smtp+ssl) or ses://.")
     try:
         parts = urlsplit(seen)
-        server = MailServer(scheme, parts.hostname or "", parts.port or _MAIL_PORTS.get(scheme, 0), unquote(parts.username or ""), unquote(parts.password or ""))
+        server = MailServer(
+            scheme, parts.hostname or "", parts.port or _MAIL_PORTS.get(scheme, 0), unquote(parts.username or ""), unquote(parts.password or "")
+        )
     except ValueError:  # a port that is no number, or brackets that hold no address
         raise ImproperlyConfigured(f"{name} has a wrong host or port. Give smtp://user:password@host:port.") from None
     if scheme == "ses":
@@ -135,6 +138,15 @@ def webhook(name: str) -> str:
     if not parts.hostname or not (parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(parts.hostname))):
         raise ImproperlyConfigured(f"{name} begins with {_beginning(seen)!r}. Give an https:// address; http:// is taken only to a loopback address.")
     return seen
+
+
+def topics(name: str) -> frozenset[str]:
+    """Topics of Amazon SNS, separated by commas; none is a fine answer."""
+    seen = [one.strip() for one in text(name).split(",") if one.strip()]
+    for one in seen:
+        if not _TOPIC.fullmatch(one):
+            raise ImproperlyConfigured(f"{name} has {one!r}. Give arn:aws:sns:region:account:name, several separated by commas.")
+    return frozenset(seen)
 
 
 def public_address(name: str, host: str, port: int) -> str:

@@ -76,6 +76,7 @@ DATABASES = databases()
 REPORTS_DATABASE = "replica" if "replica" in DATABASES else "default"
 BROKER_URL = environment.broker("BROKER_URL")
 SLACK_WEBHOOK_URL = environment.webhook("SLACK_WEBHOOK_URL")
+SNS_TOPIC_ARNS = environment.topics("SNS_TOPIC_ARNS")
 
 # Mail: campaigns', and what Django itself sends (lost passwords), by one wire and under one governor.
 AWS_REGION = environment.text("AWS_REGION") or environment.text("AWS_DEFAULT_REGION")

@@ -13,7 +13,7 @@ from engagement import faults
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 APPS: Final = ("engagement", "analytics", "notifications")
-READERS: Final = {"text", "integer", "flag", "choice", "host", "hosts", "broker", "mail", "webhook", "public_address", "get"}
+READERS: Final = {"text", "integer", "flag", "choice", "host", "hosts", "broker", "mail", "webhook", "public_address", "topics", "get"}
 OUTSIDE: Final = {"NO_COLOR", "DJANGO_SETTINGS_MODULE"}  # conventions of terminals and of Django
 
 

@@ -40,6 +40,7 @@ WRONG: Final = [
     ("ATRIUM_URL", f"https://me:{SECRET}@mall.example", ["https://host"]),
     ("ATRIUM_URL", f"https://mall.example/{SECRET}", ["nothing after it"]),
     ("ATRIUM_URL", f"https://mall.example:{SECRET}", ["http://host:port"]),
+    ("SNS_TOPIC_ARNS", "arn:aws:sns:eu-west-1:123456789012:mail, arn:aws:s3:::mail", ["'arn:aws:s3:::mail'", "separated by commas"]),
     ("SECRET_KEY", SECRET, ["7 characters", "at least 20"]),
     ("DATABASE_URL", f"postgres://atrium:{SECRET}@127.0.0.1/atrium", ["SECRET_KEY is not set", "required with a DATABASE_URL"]),
 ]

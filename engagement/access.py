@@ -76,6 +76,11 @@ class MayErase(BasePermission):
         return isinstance(request.auth, tenancy.Principal) and request.auth.may(tenancy.Action.ERASE)
 
 
+class MayManageShoppers(BasePermission):
+    def has_permission(self, request: Request, view: object) -> bool:
+        return isinstance(request.auth, tenancy.Principal) and request.auth.may(tenancy.Action.MANAGE_SHOPPERS)
+
+
 def principal_of(request: Request) -> tenancy.Principal:
     """Who asks. Raises NotAuthenticated."""
     if not isinstance(request.auth, tenancy.Principal):

@@ -57,7 +57,7 @@ DESCRIBED: Final[dict[str, Any]] = {
 class Shopper(Uncached):
     """Somebody, by the name that he has outside."""
 
-    http_method_names = ("delete",)
+    http_method_names: tuple[str, ...] = ("delete",)
     permission_classes = (MayErase,)
 
     @extend_schema(**DESCRIBED)

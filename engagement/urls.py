@@ -4,8 +4,8 @@ from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from analytics import dashboard, pages
-from analytics.admin import trials
-from engagement import erasure_door, health, purchase_door
+from analytics.admin import audiences, trials
+from engagement import health, purchase_door, shopper_door
 from engagement.api import NothingHere
 
 seen = admin.site.admin_view  # logged in, as a member
@@ -21,12 +21,17 @@ urlpatterns = [
     path("admin/analytics/trial/<int:pk>/progress", seen(trials.progress), name="trial_progress"),
     path("admin/analytics/trial/<int:pk>/cancel/", seen(trials.cancel), name="trial_cancel"),
     path("admin/analytics/trial/<int:pk>/save/", seen(trials.save), name="trial_save"),
+    path("admin/analytics/audience/", seen(audiences.listed), name="audiences"),
+    path("admin/analytics/audience/new/", seen(audiences.new), name="audience_new"),
+    path("admin/analytics/audience/<int:pk>/", seen(audiences.page), name="audience"),
+    path("admin/analytics/audience/<int:pk>/edit/", seen(audiences.edit), name="audience_edit"),
     path("admin/", admin.site.urls),
     path("healthz/live", health.live),
     path("healthz/ready", health.ready),
     path("api/v1/", include("analytics.urls")),
     path("api/v1/purchases", purchase_door.Purchases.as_view(), name="purchases"),
-    path("api/v1/shoppers/<path:shopper>", erasure_door.Shopper.as_view(), name="shopper"),
+    path("api/v1/shoppers", shopper_door.Shoppers.as_view(), name="shoppers"),
+    path("api/v1/shoppers/<path:shopper>", shopper_door.Shopper.as_view(), name="shopper"),
     path("api/v1/schema", SpectacularAPIView.as_view(), name="schema"),
     path("api/v1/docs", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
     re_path(r"^api/", NothingHere.as_view()),

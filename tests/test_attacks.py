@@ -24,6 +24,7 @@ from analytics.models import DwellMark, Recut, Regular, Transition
 from analytics.reports.catalogue import REPORTS
 from engagement import provisioning, tenancy
 from engagement.models import Device, Erasure, IdentityClaim, Inbox, Organisation, Outcome, RecentEvent, SetAside, Shopper, ShopperDevice, Zone
+from engagement.profiles.record import record
 from notifications import ops
 from tests.analytics.rows import device, shopper, stay
 from tests.cast import acme_file
@@ -32,8 +33,8 @@ from tests.cast import acme_file
 ANYBODY: Final = {"admin/login/", "admin/logout/", "admin/jsi18n/", "healthz/live", "healthz/ready", "api/v1/schema", "api/v1/docs", "^api/", ""}
 REPORTED: Final = {f"api/v1/reports/{name}" for name in REPORTS}
 READERS: Final = {"api/v1/stays", "api/v1/status", "api/v1/places"} | REPORTED
-WRITERS: Final = {"api/v1/purchases"}  # a secret key or an owner, by POST alone
-ERASERS: Final = {"api/v1/shoppers/<path:shopper>"}  # a secret key or an owner, by DELETE alone
+WRITERS: Final = {"api/v1/purchases", "api/v1/shoppers"}  # a secret key or an owner (of shoppers a marketer too), by POST alone
+ERASERS: Final = {"api/v1/shoppers/<path:shopper>"}  # a secret key or an owner, by DELETE; who may tell of shoppers looks, by GET
 MEMBERS: Final = {
     "admin/",
     "admin/(?P<url>.*)$",
@@ -117,6 +118,8 @@ def world(acme: Organisation, rival: Organisation, acme_keys: dict[str, str], al
     ann = shopper(acme, "crm-acme-1")
     phone = device(ann, "install-acme-1")
     ShopperDevice.objects.create(shopper=ann, device=phone)
+    agreed = {"channel": "email", "given": True, "at": now.isoformat(), "source": "acme-reason"}
+    record(acme, [{"id": "crm-acme-1", "email": "ann@acme.example", "attributes": {"tier": "acme-reason"}, "consents": [agreed]}], "alice", now)
     owned: dict[str, Any] = {"organisation": acme, "shard": 1}
     for zone in Zone.objects.filter(organisation=acme):
         stay(ann, zone, now - timedelta(minutes=10), 400)

@@ -2,7 +2,9 @@
 
 A trigger, because consents are told to engagement, which knows nothing of this app: through its API, by imports, on the preference page. Whoever
 writes them cannot forget it, and it happens in the transaction that writes the consent. By statement, so that a thousand consents cost one look.
-It is lifted as of the instant at which he agreed, so that an unsubscription after that, heard of late, still counts. Bounces, complaints and what was suppressed by hand stay: the shopper's word says nothing of them.
+It is
+lifted as of the instant at which he agreed, so that an unsubscription after that, heard of late, still counts. Bounces, complaints and what was
+suppressed by hand stay: the shopper's word says nothing of them.
 """
 
 from django.db import migrations

@@ -1,0 +1,1 @@
+"""Audiences: a rule, checked, said in words, counted, and its members kept fresh."""

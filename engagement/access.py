@@ -6,7 +6,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.utils.translation import gettext as _
 from rest_framework import exceptions
 from rest_framework.authentication import BaseAuthentication, SessionAuthentication, get_authorization_header
-from rest_framework.permissions import BasePermission
+from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 
 from engagement import tenancy
@@ -79,6 +79,14 @@ class MayErase(BasePermission):
 class MayManageShoppers(BasePermission):
     def has_permission(self, request: Request, view: object) -> bool:
         return isinstance(request.auth, tenancy.Principal) and request.auth.may(tenancy.Action.MANAGE_SHOPPERS)
+
+
+class MayMarket(BasePermission):
+    """Audiences and campaigns: who may look reads them, who may market writes them."""
+
+    def has_permission(self, request: Request, view: object) -> bool:
+        action = tenancy.Action.LOOK if request.method in SAFE_METHODS else tenancy.Action.MARKET
+        return isinstance(request.auth, tenancy.Principal) and request.auth.may(action)
 
 
 def principal_of(request: Request) -> tenancy.Principal:

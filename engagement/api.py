@@ -29,6 +29,8 @@ PROBLEMS: Final = {
     "method_not_allowed": 405,
     "not_acceptable": 406,
     "key_under_way": 409,
+    "wrong_state": 409,
+    "not_ready": 409,
     "too_large": 413,
     "unsupported_media_type": 415,
     "key_reused": 422,

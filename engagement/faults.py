@@ -31,6 +31,14 @@ POINTS: Final = (
     "figures.locked",
     "figures.before_commit",
     "trial.before_commit",
+    "plan.audience_kept",
+    "plan.before_commit",
+    "plan.after_commit",
+    "send.before_claim",
+    "send.claimed",
+    "send.transmitted",
+    "send.before_record",
+    "send.recorded",
 )
 _SIGNALS: Final = {"kill": signal.SIGKILL, "segv": signal.SIGSEGV, "stop": signal.SIGSTOP}
 _name, _, _action = os.environ.get("FAULT", "").partition(":")

@@ -11,10 +11,16 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pyroaring import BitMap
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 Shares = npt.NDArray[np.float64]
+
+
+def numbers(of: BitMap) -> Ints:
+    """In order."""
+    return np.frombuffer(of.to_array(), dtype=np.uint32).astype(np.int64) if of else np.empty(0, np.int64)
 
 
 def held(campaign: int, shoppers: Ints, share: float) -> Bools:

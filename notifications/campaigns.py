@@ -15,7 +15,9 @@ from zoneinfo import ZoneInfo
 from django.db import connection, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from pyroaring import BitMap
 
+from analytics.audiences import evaluate, rules
 from engagement.models import Venue
 from notifications import schedule
 from notifications.models import CAMPAIGN_MOVES, Campaign, CampaignState, Message, MessageState, Run, SendingPolicy, Variant
@@ -195,6 +197,11 @@ def clock_of(campaign: Campaign) -> ZoneInfo:
 def usual_clock(organisation: int) -> str:
     """The time zone of a campaign that names none: its first venue's."""
     return Venue.objects.filter(organisation=organisation).order_by("pk").values_list("time_zone", flat=True).first() or "UTC"
+
+
+def audience_of(campaign: Campaign, now: datetime) -> BitMap:
+    """Who meets its rule now. Raises rules.Fault where that names something that is gone."""
+    return evaluate.members(campaign.organisation, rules.parse(campaign.audience.rule), now)
 
 
 # In one statement, so that rows and cursor are of one instant: whoever has no row yet will get one.

@@ -27,8 +27,8 @@ SLICE: Final = 20_000
 BUDGET_S: Final = 20.0
 
 _PLANNABLE: Final = (CampaignState.SENDING, CampaignState.CANCELLED)  # who was cancelled gets rows too: the sums must add up to the audience
-    "organisation_id, campaign_id, run_id, channel, shopper_id, variant_id, state, reason, send_after, attempts,"
-    " claim, claimed_at, sent_at, provider_id, updated_at"
+_TABLE: Final = "notifications_message (organisation_id, campaign_id, run_id, channel, shopper_id, variant_id, state, reason, send_after, attempts, claim,"
+_COLUMNS: Final = "claimed_at, sent_at, provider_id, updated_at)"
 
 
 @dataclass
@@ -104,7 +104,7 @@ def _slice(plan: _Plan, now: datetime) -> int | None:
         if not len(chosen):
             _complete(cursor, plan, now)
             return None
-        with connection.wrap_database_errors, cursor.copy(f"COPY notifications_message ({_COLUMNS}) FROM STDIN") as copy:
+        with connection.wrap_database_errors, cursor.copy(f"COPY {_TABLE} {_COLUMNS} FROM STDIN") as copy:
             copy.write("".join(_rows(plan, chosen, now, cancelled=found[1] == CampaignState.CANCELLED)))
         cursor.execute("UPDATE notifications_run SET cursor = %s WHERE id = %s", [int(chosen[-1]), plan.run.pk])
         point("plan.before_commit")

@@ -20,6 +20,7 @@ PEOPLE: Final = (
     (_("Staff and residents"), "badge", "admin:analytics_regular_changelist"),
     (_("Erasures"), "person_remove", "admin:engagement_erasure_changelist"),
 )
+MESSAGES: Final = ((_("Audiences"), "groups", "audiences"),)
 PLACES: Final = (
     (_("Venues"), "apartment", "admin:engagement_venue_changelist"),
     (_("Zones"), "dashboard", "admin:engagement_zone_changelist"),
@@ -56,6 +57,7 @@ def groups(request: HttpRequest) -> list[dict[str, Any]]:
 def _of_the_organisation(request: HttpRequest, organisation: Organisation) -> list[dict[str, Any]]:
     return [
         {"items": [*_items(request, FIGURES), _item(request, _("Live"), "sensors", "live")]},
+        {"title": _("Messages"), "separator": True, "items": _items(request, MESSAGES)},
         {"title": _("People"), "separator": True, "items": _items(request, PEOPLE)},
         {"title": _("Places"), "separator": True, "items": _items(request, PLACES)},
         {"title": _("Intake"), "separator": True, "items": [*_items(request, INTAKE), _set_aside(request, organisation)]},

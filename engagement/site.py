@@ -8,11 +8,12 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from django.contrib import messages
+from django.contrib import admin, messages
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.middleware.csrf import get_token
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.templatetags.static import static
@@ -108,6 +109,17 @@ class AtriumSite(UnfoldAdminSite):  # type: ignore[misc]
             return redirect("admin:index")
         context = {**self.each_context(request), "title": _("Choose an organisation"), "organisations": own, "seat": found_seat(request)}
         return TemplateResponse(request, "engagement/choose.html", context)
+
+
+def page(request: HttpRequest, template: str, **context: Any) -> TemplateResponse:
+    """A page of Atrium's own inside the admin's frame."""
+    return TemplateResponse(request, template, {**admin.site.each_context(request), **context})
+
+
+def given(request: HttpRequest, **more: Any) -> dict[str, Any]:
+    """What a page's scripts need to ask the API, and to tell it something, as the reader in the organisation he sits in."""
+    api = reverse("status").removesuffix("status")
+    return {"api": api, "organisation": seat(request).organisation.key, "token": get_token(request), "login": reverse("admin:login"), "explained": {}, **more}
 
 
 def subheader(request: HttpRequest) -> str:

@@ -20,7 +20,7 @@ from django.urls.resolvers import URLResolver
 from django.utils import timezone
 
 from analytics import trial
-from analytics.models import DwellMark, Recut, Regular, Transition
+from analytics.models import Audience, DwellMark, Recut, Regular, Transition
 from analytics.reports.catalogue import REPORTS
 from engagement import provisioning, tenancy
 from engagement.models import Device, Erasure, IdentityClaim, Inbox, Organisation, Outcome, RecentEvent, SetAside, Shopper, ShopperDevice, Zone
@@ -40,6 +40,10 @@ MEMBERS: Final = {
     "admin/(?P<url>.*)$",
     "admin/^(?P<app_label>engagement|auth|analytics|notifications)/$",
     "admin/auth/user/<id>/password/",
+    "admin/analytics/audience/",
+    "admin/analytics/audience/<int:pk>/",
+    "admin/analytics/audience/<int:pk>/edit/",
+    "admin/analytics/audience/new/",
     "admin/analytics/regular/<int:pk>/decide/",
     "admin/analytics/trial/<int:pk>/",
     "admin/analytics/trial/<int:pk>/cancel/",
@@ -126,6 +130,7 @@ def world(acme: Organisation, rival: Organisation, acme_keys: dict[str, str], al
         Transition.objects.create(**owned, shopper_id=ann.pk, zone_id=zone.pk, kind="entered", started=now, at=now, created_at=now)
         DwellMark.objects.create(zone=zone, minutes=5)
     Recut.objects.create(organisation=acme, reason="acme-reason")
+    Audience.objects.create(organisation=acme, key="crm-acme-all", name="crm-acme-all", rule={"consent": {"channel": "email"}})
     Regular.objects.create(organisation=acme, shopper=ann, zone=Zone.objects.get(organisation=acme, key="north"))
     Erasure.objects.create(organisation=acme, shopper_id=-1, requested_by="crm-acme-asked")
     trial.ask(zone=Zone.objects.get(organisation=acme, key="north-brew"), changes={"exit_grace_s": 300}, by="alice")

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -13,28 +13,18 @@ from django.http.response import HttpResponseBase
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import NotFound
-from rest_framework.renderers import BaseRenderer, JSONRenderer
+from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from analytics import described, listing, reports
 from engagement.access import organisation_of
-from engagement.api import Reading
+from engagement.api import NdjsonRenderer, Reading
 from engagement.models import Organisation, Venue, Zone
 from engagement.parameters import Parameters
 
 PAGE, LARGEST_PAGE = 100, 1_000
 UTC_ZONE: Final = ZoneInfo("UTC")
-
-
-class NdjsonRenderer(BaseRenderer):
-    """Makes `application/x-ndjson` negotiable; the stream itself does not pass through it."""
-
-    media_type = "application/x-ndjson"
-    format = "ndjson"
-
-    def render(self, data: Any, accepted_media_type: str | None = None, renderer_context: Any = None) -> bytes:
-        return msgspec.json.encode(data)
 
 
 class Stays(Reading):

@@ -6,6 +6,7 @@ Every refusal is `application/problem+json` (RFC 9457) with a stable `code`; PRO
 import json
 from typing import Any, Final, NoReturn
 
+import msgspec
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpResponseBase, JsonResponse
@@ -13,6 +14,7 @@ from django.utils.translation import gettext as _
 from rest_framework import exceptions
 from rest_framework.parsers import BaseParser
 from rest_framework.permissions import AllowAny
+from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
@@ -29,6 +31,7 @@ PROBLEMS: Final = {
     "method_not_allowed": 405,
     "not_acceptable": 406,
     "key_under_way": 409,
+    "in_use": 409,
     "wrong_state": 409,
     "not_ready": 409,
     "too_large": 413,
@@ -128,6 +131,16 @@ class Writing(Uncached):
 
     http_method_names = ("post",)
     parser_classes = (Body,)
+
+
+class NdjsonRenderer(BaseRenderer):
+    """Makes `application/x-ndjson` negotiable; the stream itself does not pass through it."""
+
+    media_type = "application/x-ndjson"
+    format = "ndjson"
+
+    def render(self, data: Any, accepted_media_type: str | None = None, renderer_context: Any = None) -> bytes:
+        return msgspec.json.encode(data)
 
 
 class NothingHere(APIView):

@@ -145,6 +145,11 @@ class View:
         self._shelf = _shelf(organisation, _erasures(cursor, organisation))
         self._seen: dict[Any, Any] = {}
 
+    @property
+    def erasures(self) -> int:
+        """How many of the organisation's erasures had finished before anything was read."""
+        return self._shelf.erasures
+
     def universe(self) -> BitMap:
         if Everybody not in self._seen:
             self._seen[Everybody] = self._everybody()

@@ -4,7 +4,7 @@ What is kept of shoppers (columns) is brought up to date first; visits, purchase
 `not` is everybody else of the organisation, also shoppers whom only a device stands for.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ from django.db import connection, transaction
 from pyroaring import BitMap
 
 from analytics import days
-from analytics.audiences import columns, ground, tree
+from analytics.audiences import ground, tree
 from analytics.audiences.columns import View
 from analytics.audiences.ground import Ground
 from analytics.audiences.others import messaged, purchased
@@ -36,19 +36,20 @@ class Counted:
 
 def members(organisation: Organisation, rule: Rule, now: datetime | None = None) -> BitMap:
     """The numbers of those who meet the rule: a set of one's own. Raises Fault where it names something that is not there."""
-    with evaluation(organisation, rule, now=now) as found:
+    with evaluation(organisation.pk, surveyed(organisation.pk, [rule]), now=now) as found:
         return BitMap(found.members(rule))
 
 
 def count(organisation: Organisation, rule: Rule, now: datetime | None = None, *, itself: str | None = None) -> Counted:
     """How many meet the rule, and each of its parts taken alone. Raises Fault."""
-    with evaluation(organisation, rule, now=now, itself=itself) as found:
+    with evaluation(organisation.pk, surveyed(organisation.pk, [rule], itself=itself), now=now) as found:
         return found.count(rule)
 
 
-def check(organisation: Organisation, rule: Rule, *, itself: str | None = None) -> None:
-    """Raises Fault where the rule names something that is not there, or an audience (`itself`: the key of its own) comes back to itself."""
-    ground.survey(days.plain(connection), organisation.pk, rule, itself=itself)
+def surveyed(organisation: int, rules: Iterable[Rule], *, itself: str | None = None) -> dict[Rule, Ground]:
+    """What each of the rules names. Raises Fault where something is not there, or where an audience (`itself`: the key of its own) comes back to itself."""
+    cursor = days.plain(connection)
+    return {rule: ground.survey(cursor, organisation, rule, itself=itself) for rule in rules}
 
 
 def names(organisation: Organisation) -> Names:
@@ -56,19 +57,17 @@ def names(organisation: Organisation) -> Names:
 
 
 @contextmanager
-def evaluation(organisation: Organisation, *rules: Rule, now: datetime | None = None, itself: str | None = None) -> Iterator["Evaluation"]:
-    """One instant, for these rules. Raises Fault."""
-    cursor = days.plain(connection)
-    view = columns.of(organisation, cursor)
-    grounds = {rule: ground.survey(cursor, organisation.pk, rule, itself=itself) for rule in rules}
-    for rule in rules:
-        _bring_up_to_date(view, [rule, *grounds[rule].rules.values()], grounds[rule])
+def evaluation(organisation: int, grounds: dict[Rule, Ground], *, now: datetime | None = None) -> Iterator["Evaluation"]:
+    """One instant, for these rules."""
+    view = View(organisation, days.plain(connection))
+    for rule, given in grounds.items():
+        _bring_up_to_date(view, [rule, *given.rules.values()], given)
     nested = connection.in_atomic_block
     with transaction.atomic(savepoint=False):
         cursor = days.plain(connection)
         if not nested:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        yield Evaluation(organisation.pk, cursor, to_us(now or datetime.now(UTC)), view, grounds)
+        yield Evaluation(organisation, cursor, to_us(now or datetime.now(UTC)), view, grounds)
 
 
 class Evaluation:

@@ -17,7 +17,7 @@ run: $(RUN)  ## everything, without demonstration data; Ctrl-C stops it
 
 test: $(DEV)  ## every test, the browser's included
 	@.ci/browser
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 check: $(DEV)  ## formatting, lint, types, import floors, migrations, documentation: what needs no database
 	@$(BIN)/ruff format --check --quiet . || { echo "Run .venv/bin/ruff format . to mend this."; exit 1; }

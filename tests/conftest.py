@@ -30,7 +30,9 @@ def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: N
         yield
         return
     # The folder is thrown away at will, so it need not survive a power cut; tests of that make clusters of their own.
-    cluster = Cluster(settings.VAR / "test" / f"pg{find(settings.ATRIUM_POSTGRES).major}", choice=settings.ATRIUM_POSTGRES, settings={"fsync": "off"})
+    # Processes side by side have a server each.
+    name = f"pg{find(settings.ATRIUM_POSTGRES).major}{os.environ.get('PYTEST_XDIST_WORKER', '').replace('gw', '-')}"
+    cluster = Cluster(settings.VAR / "test" / name, choice=settings.ATRIUM_POSTGRES, settings={"fsync": "off"})
     cluster.start()
     try:
         address = Env.db_url_config(cluster.url)

@@ -12,7 +12,7 @@ import numpy as np
 import psycopg
 
 from analytics import marks
-from analytics.stream import claim
+from analytics.stream import claim, forgetting
 from analytics.stream.batch import Batch, to_us
 from engagement import inbox, shoppers
 from engagement.faults import point
@@ -72,11 +72,14 @@ def _erase_next(connection: Connection) -> bool:
     # What was told of stays has no index by shopper. It is gone through before anybody has to wait for it.
     (told,) = connection.execute("SELECT coalesce(max(id), 0) FROM analytics_transition").fetchone() or (0,)
     connection.execute("DELETE FROM analytics_transition WHERE shopper_id = %s AND id <= %s", [shopper, told])
+    wanted = forgetting.early(connection, organisation, shopper)
     claim.wait_for(connection, claim.all_shards())
     if connection.execute(_NEXT).fetchone() != found:  # a claim came meanwhile
         return False
     connection.execute("DELETE FROM analytics_transition WHERE shopper_id = %s AND id > %s", [shopper, told])
+    forgetting.late(connection, wanted)
     gone = _erase(connection, erasure, organisation, shopper)
+    forgetting.what_was_told(connection, wanted)
     connection.execute(
         """UPDATE engagement_erasure SET shopper_id = NULL, finished_at = clock_timestamp(), events = %(events)s, stays = %(stays)s,
                   devices = %(devices)s, purchases = %(purchases)s WHERE id = %(erasure)s""",

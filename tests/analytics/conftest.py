@@ -17,3 +17,11 @@ def crew(transactional_db: None) -> Iterator[list[Connection]]:
     yield sessions
     for session in sessions:
         session.close()
+
+
+@pytest.fixture
+def worker(transactional_db: None) -> Iterator[loop.Worker]:
+    made = loop.Worker()
+    partitions.ensure(made.connection)
+    yield made
+    made.connection.close()

@@ -25,7 +25,7 @@ def shoppers(
     given_at: datetime | None = None,
 ) -> list[int]:
     """Their numbers. Each is called `<prefix><n>`, at `<prefix><n>@<organisation>.example.com`."""
-    told = {
+    told: dict[str, Any] = {
         "organisation": organisation.pk, "first": first, "last": first + number - 1, "prefix": prefix, "domain": f"{organisation.key}.example.com",
         "consent": consent, "email": email, "zone": time_zone, "at": given_at or timezone.now(),
     }  # fmt: skip

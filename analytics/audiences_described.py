@@ -36,7 +36,7 @@ _AUDIENCE: Final = record(
 )
 _ONE: Final = record({**_AUDIENCE["properties"], "faults": {"type": "array", "items": _FAULT, "description": "What the rule names and is gone."}})
 _SAID: Final = {
-    **{"key": "regulars", "name": "Regulars", "rule": EXAMPLE, "words": "Shoppers who visited North Mall on at least 2 days in the last 30 days, …"},
+    **{"key": "regulars", "name": "Regulars", "rule": EXAMPLE, "words": "Shoppers who visited the mall on at least 2 days in the last 30 days, …"},
     **{"count": 1234, "refreshed_at": "2026-11-19T10:00:00Z", "created_at": "2026-11-19T10:00:00Z", "created_by": "emma"},
 }
 _COUNTED: Final = {
@@ -52,7 +52,8 @@ def complete(result: Described, generator: Any, request: Any, public: bool) -> D
 
 
 def _json(properties: Described, required: list[str]) -> Described:
-    return {"application/json": {"type": "object", "additionalProperties": False, "properties": properties, "required": required}}
+    needed = {"required": required} if required else {}
+    return {"application/json": {"type": "object", "additionalProperties": False, "properties": properties, **needed}}
 
 
 COUNT: Final[Described] = {

@@ -32,9 +32,11 @@ from tests.cast import acme_file
 # Who may GET an address (what a role sees there is a matter of scope): anybody, readers (a secret key or a member), members.
 ANYBODY: Final = {"admin/login/", "admin/logout/", "admin/jsi18n/", "healthz/live", "healthz/ready", "api/v1/schema", "api/v1/docs", "^api/", ""}
 REPORTED: Final = {f"api/v1/reports/{name}" for name in REPORTS}
-READERS: Final = {"api/v1/stays", "api/v1/status", "api/v1/places"} | REPORTED
-WRITERS: Final = {"api/v1/purchases", "api/v1/shoppers"}  # a secret key or an owner (of shoppers a marketer too), by POST alone
+READERS: Final = {"api/v1/stays", "api/v1/status", "api/v1/places", "api/v1/audiences"} | REPORTED
+WRITERS: Final = {"api/v1/purchases", "api/v1/shoppers", "api/v1/audiences/count"}  # a secret key or an owner (of shoppers a marketer too), by POST alone
 ERASERS: Final = {"api/v1/shoppers/<path:shopper>"}  # a secret key or an owner, by DELETE; who may tell of shoppers looks, by GET
+# What has a key of its own in its address: whose rows these are. Read by GET; who may market changes some of it by PUT and DELETE.
+KEYED: Final = {f"api/v1/audiences/<str:key>{more}": "analytics.Audience" for more in ("", "/members", "/changes")}
 MEMBERS: Final = {
     "admin/",
     "admin/(?P<url>.*)$",
@@ -100,7 +102,15 @@ def addresses(resolver: URLResolver, before: str = "") -> Iterator[str]:
 
 
 def inventory() -> set[str]:
-    return ANYBODY | READERS | WRITERS | ERASERS | MEMBERS | {f"admin/{label.lower().replace('.', '/')}/{end}" for label in MODELS for end in OF_EACH_MODEL}
+    return (
+        ANYBODY
+        | READERS
+        | WRITERS
+        | ERASERS
+        | KEYED.keys()
+        | MEMBERS
+        | {f"admin/{label.lower().replace('.', '/')}/{end}" for label in MODELS for end in OF_EACH_MODEL}
+    )
 
 
 def test_the_urlconf_is_the_inventory() -> None:
@@ -177,6 +187,9 @@ def filled(address: str, organisation: Organisation) -> list[str]:
         return [f"/admin/autocomplete/?app_label={app}&model_name={model}&field_name={field}&term=" for app, model, field in relations()]
     if address in ERASERS:
         return [f"/api/v1/shoppers/{name}" for name in ("crm-acme-1", *(f"atrium:{pk}" for pk in ids_of(organisation, Shopper)))]
+    if address in KEYED:
+        keys = apps.get_model(KEYED[address])._default_manager.filter(organisation=organisation).values_list("key", flat=True)
+        return [f"/{address}".replace("<str:key>", key) + more for key in keys for more in ("", "?organisation=acme")]
     if address in READERS:
         ranged = "from=2026-01-01&to=2027-01-01"
         if address in REPORTED:
@@ -318,6 +331,17 @@ def test_a_stranger_erases_nobody(world: Organisation, strangers: dict[str, Clie
             for path in filled(address, world):
                 response = client.delete(path)
                 assert response.status_code in {401, 403, 404} and not leaked(response, role), (role, path)
+    assert everything() == before
+
+
+@pytest.mark.parametrize("method", ["put", "delete"])
+def test_a_stranger_changes_nothing_that_has_a_key(world: Organisation, strangers: dict[str, Client], method: str) -> None:
+    before = everything()
+    for role, client in strangers.items():
+        for address in KEYED:
+            for path in filled(address, world):
+                response = getattr(client, method)(path, '{"name": "stolen"}', content_type="application/json")
+                assert response.status_code in {401, 403, 404, 405} and not leaked(response, role), (role, path)
     assert everything() == before
 
 

@@ -12,6 +12,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
+from django.db import connection
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -25,6 +26,8 @@ from notifications.models import Campaign, Link, MessageState, Variant
 
 Json = dict[str, Any]
 Part = Literal["sums", "engagement", "outcome"]
+_BY_RUN: Final = """SELECT id, '', coalesce(audience_count, 0)::bigint FROM notifications_run WHERE id = ANY(%(runs)s)
+    UNION ALL SELECT run_id, state, count(*) FROM notifications_message WHERE run_id = ANY(%(runs)s) GROUP BY run_id, state"""
 PARTS: Final[tuple[Part, ...]] = ("sums", "engagement", "outcome")
 LEFT: Final = (MessageState.SENT, MessageState.DELIVERED, MessageState.BOUNCED, MessageState.COMPLAINED)  # the provider has taken them, surely
 _SUMS: Final = """
@@ -32,6 +35,37 @@ SELECT NULL::bigint, '', '', coalesce(sum(audience_count), 0)::bigint, 0 FROM no
 UNION ALL
 SELECT variant_id, state, reason, count(*), count(*) FILTER (WHERE shopper_id < 0) FROM notifications_message WHERE run_id = ANY(%(runs)s) GROUP BY 1, 2, 3
 """
+
+
+def runs(campaign: Campaign) -> list[Json]:
+    """Its runs, each with how many messages are in each state: their sum is the run's audience, also while it is being planned."""
+    rows = list(campaign.runs.order_by("due_at", "pk"))
+    with connection.cursor() as cursor:
+        # One statement, so that rows and audience are of one instant.
+        cursor.execute(_BY_RUN, {"runs": [row.pk for row in rows]})
+        found = {(run, state): number for run, state, number in cursor.fetchall()}
+    return [
+        {
+            "id": str(row.pk),
+            "due_at": row.due_at,
+            "planned_at": row.planned_at,
+            "finished_at": row.finished_at,
+            "audience_count": row.audience_count,
+            "counts": _whole({state: found.get((row.pk, state), 0) for state in MessageState.values}, found.get((row.pk, ""), 0)),
+        }
+        for row in rows
+    ]
+
+
+def together(listed: Sequence[Json]) -> dict[str, int]:
+    """The counts of all runs."""
+    return {state: sum(one["counts"][state] for one in listed) for state in MessageState.values}
+
+
+def _whole(counts: dict[str, int], audience: int) -> dict[str, int]:
+    """Of a run that is still being planned: whoever has no row yet will get one."""
+    planned = MessageState.PLANNED.value
+    return {**counts, planned: counts[planned] + max(audience - sum(counts.values()), 0)}
 
 
 def report(campaign: Campaign, *, now: datetime | None = None, parts: Collection[Part] = PARTS) -> Json:
@@ -59,9 +93,7 @@ def _sums(found: Reading, runs: Sequence[int], variants: Sequence[Variant]) -> J
     rows = found.cursor.execute(_SUMS, {"runs": list(runs)}).fetchall()
     audience = sum(number for _variant, state, _reason, number, _erased in rows if not state)
     rows = [row for row in rows if row[1]]
-    counts = _by_state(rows)
-    missing = audience - sum(counts.values())  # of a run that is still being planned
-    counts[MessageState.PLANNED.value] += max(missing, 0)
+    counts = _whole(_by_state(rows), audience)
     reasons: dict[str, dict[str, int]] = {}
     for _variant, state, reason, number, _erased in rows:
         if reason:

@@ -20,6 +20,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "engagement.settings")
 TIMETABLE: Final[dict[str, dict[str, Any]]] = {
     "partitions made ahead": {"task": "engagement.tasks.make_partitions", "schedule": crontab(minute="7"), "options": {"expires": 3600}},
     "stored answers forgotten": {"task": "engagement.tasks.forget_answers", "schedule": crontab(minute="37"), "options": {"expires": 3600}},
+    "imports of shoppers": {"task": "engagement.tasks.work_imports", "schedule": 2.0, "options": {"expires": 2}},
     "nightly recount": {"task": "analytics.tasks.recount", "schedule": crontab(hour="3", minute="10"), "options": {"expires": 12 * 3600}},
     "audiences kept fresh": {"task": "analytics.tasks.refresh_audiences", "schedule": 2.0, "options": {"expires": 2}},
     "alarms": {"task": "notifications.tasks.evaluate", "schedule": 30.0, "options": {"expires": 30}},

@@ -31,6 +31,7 @@ POINTS: Final = (
     "figures.locked",
     "figures.before_commit",
     "trial.before_commit",
+    "import.before_commit",
     "plan.audience_kept",
     "plan.before_commit",
     "plan.after_commit",

@@ -5,7 +5,7 @@ import logging
 from celery import shared_task
 from django.utils import timezone
 
-from engagement import database, idempotency, partitions
+from engagement import database, idempotency, imports, partitions
 
 logger = logging.getLogger(__name__)
 
@@ -21,5 +21,12 @@ def make_partitions() -> None:
 
 @shared_task
 def forget_answers() -> None:
-    """Stored answers of writes that nobody will send again."""
+    """Stored answers of writes that nobody will send again, and files that nobody takes in."""
     idempotency.forget(timezone.now())
+    imports.drop_old(timezone.now())
+
+
+@shared_task
+def work_imports() -> None:
+    """Files of shoppers, for a moment. A doubled call finds the same rows held, and takes others or none."""
+    imports.work()

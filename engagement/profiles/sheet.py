@@ -163,7 +163,7 @@ def guess(content: bytes) -> list[str]:
 
 
 def _kind(cells: list[str]) -> str:
-    if all(cell.lower() in YES | NO - {"0"} for cell in cells) and not all(cell in {"0", "1"} for cell in cells):
+    if all(len(cell) > 1 and cell.lower() in YES | NO for cell in cells):
         return "truth"
     return "number" if all(_NUMBER.fullmatch(cell) for cell in cells) else "text"
 

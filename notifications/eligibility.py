@@ -153,18 +153,18 @@ _CAPPED: Final = """SELECT m.shopper_id FROM notifications_message m JOIN notifi
     GROUP BY m.shopper_id
     HAVING count(*) FILTER (WHERE m.claimed_at > %(all_since)s) >= %(all_most)s
         OR count(*) FILTER (WHERE m.claimed_at > %(own_since)s AND c.brand_id IS NOT DISTINCT FROM %(brand)s) >= %(own_most)s"""
-# By address. Who was written since, and whose address was suppressed or lifted since.
+# By address: whose address was suppressed or lifted since; and who was written since, for he may have another address. All, where nothing is known
+# yet, are among the first.
 _SUPPRESSED: Final = Flags(
     "suppressed",
-    """SELECT p.shopper_id AS shopper, lower(p.email) IN (
-              SELECT s.address FROM notifications_suppression s
-               WHERE s.organisation_id = %(organisation)s AND s.channel = %(channel)s AND s.lifted_at IS NULL) AS value
-         FROM engagement_profile p WHERE p.organisation_id = %(organisation)s AND p.shopper_id IN (
-              SELECT w.shopper_id FROM engagement_profile w WHERE w.organisation_id = %(organisation)s AND w.changed >= %(since)s
-              UNION ALL
-              SELECT h.shopper_id FROM notifications_suppression s
-                JOIN engagement_profile h ON h.organisation_id = s.organisation_id AND lower(h.email) = s.address AND h.email <> ''
-               WHERE s.organisation_id = %(organisation)s AND s.channel = %(channel)s AND s.changed >= %(since)s)""",
+    """SELECT p.shopper_id AS shopper, s.lifted_at IS NULL AS value FROM notifications_suppression s
+         JOIN engagement_profile p ON p.organisation_id = s.organisation_id AND lower(p.email) = s.address AND p.email <> ''
+        WHERE s.organisation_id = %(organisation)s AND s.channel = %(channel)s AND s.changed >= %(since)s
+       UNION ALL
+       SELECT p.shopper_id, EXISTS (
+              SELECT 1 FROM notifications_suppression s
+               WHERE s.organisation_id = %(organisation)s AND s.channel = %(channel)s AND s.address = lower(p.email) AND s.lifted_at IS NULL)
+         FROM engagement_profile p WHERE %(since)s > 0 AND p.organisation_id = %(organisation)s AND p.changed >= %(since)s""",
 )
 _UNWISHED: Final = """SELECT f.shopper_id AS shopper, NOT f.wished AS value FROM notifications_preference f
     WHERE f.organisation_id = %(organisation)s AND f.channel = %(channel)s AND f.changed >= %(since)s AND """

@@ -112,7 +112,7 @@ class TestBeforeItRan:
         crowd = people.shoppers(acme, 12)
         out = arms.held(spring.pk, np.array(crowd), 0.5).tolist()
         said = [ask(spring, row)[0] for row in Shopper.objects.filter(pk__in=crowd).order_by("pk")]
-        assert said == ["It would be sent: the shopper would be held out." if held else "It would be sent now." for held in out]
+        assert said == ["It would not be sent: the shopper would be held out." if held else "It would be sent now." for held in out]
 
 
 class TestAfterItRan:

@@ -9,6 +9,7 @@ and a file that is taken in twice changes nothing. What is kept of a fault is wh
 import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any, Final
@@ -31,7 +32,8 @@ FIELDS: Final = ("id", "email", "language", "time_zone", "consent", "consent_at"
 KINDS: Final = ("text", "number", "truth")  # of an attribute: `text:tier`
 SLICE: Final = 1_000
 TURN_S: Final = 1.5  # worked before the doorbell's next ring
-TRIES: Final = 5
+TRIES: Final = 3
+LOCK: Final = 0x494D  # class of the advisory locks on imports
 MOST_FAULTS: Final = 1_000
 KEPT: Final = timedelta(days=7)  # a file that nobody takes in
 WORKED: Final = (State.CHECKING, State.RUNNING)
@@ -219,14 +221,29 @@ class _Open:
 
 
 def work(*, turn_s: float = TURN_S) -> int:
-    """Work on imports for a moment, whoever was first first; returns the number of slices done. Several may be at it: a row is one's at a time."""
+    """Work on imports for a moment, whoever was first first; returns the number of slices done. What somebody else works on is left to him."""
     until = time.monotonic() + turn_s
     done = 0
     for id in list(ShopperImport.objects.filter(state__in=WORKED).order_by("pk").values_list("pk", flat=True)):
-        file: list[_Open] = []
-        while time.monotonic() < until and _attempt(id, file):
-            done += 1
+        with _held(id) as mine:
+            file: list[_Open] = []
+            while mine and time.monotonic() < until and _attempt(id, file):
+                done += 1
     return done
+
+
+@contextmanager
+def _held(id: int) -> Iterator[bool]:
+    """Whether nobody else works on it. The lock is the session's: an attempt and its slice are two commits, and it ends with a worker that is killed."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", [LOCK, id % 2**31])
+        mine = bool(cursor.fetchone()[0])
+    try:
+        yield mine
+    finally:
+        if mine and connection.connection is not None and not connection.connection.closed:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [LOCK, id % 2**31])
 
 
 def _attempt(id: int, file: list[_Open]) -> bool:
@@ -252,8 +269,8 @@ def _attempt(id: int, file: list[_Open]) -> bool:
 
 
 def _taken(id: int) -> Any:
-    """The row without its file, held; None where somebody else works on it, or nothing is to be done."""
-    found = ShopperImport.objects.defer("content").select_for_update(skip_locked=True, of=("self",)).filter(pk=id, state__in=WORKED)
+    """The row without its file, held: an erasure that takes somebody out of the file is waited for. None where nothing is to be done."""
+    found = ShopperImport.objects.defer("content").select_for_update(of=("self",), no_key=True).filter(pk=id, state__in=WORKED)
     return found.select_related("organisation").first()
 
 

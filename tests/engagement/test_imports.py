@@ -191,7 +191,6 @@ def test_a_crash_in_the_middle_goes_on_where_it_stopped_and_one_that_always_cras
     row = looked_at(uploaded(acme, text))
     imports.take_in(row)
     assert imports.work(turn_s=0) == 0
-    monkeypatch.setattr(imports, "TRIES", 3)
     seen = []
 
     def crash_at_the_second(name: str) -> None:

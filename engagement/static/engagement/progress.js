@@ -1,11 +1,11 @@
-// A trial under way: asks how far it is every second while somebody looks, and shows the result as soon as there is one.
+// Work under way (a trial, an import): asks how far it is every second while somebody looks, and shows the result as soon as there is one.
 "use strict";
 
 document.addEventListener("DOMContentLoaded", () => {
-  const page = document.getElementById("trial");
+  const page = document.querySelector("[data-progress]");
   if (!page) return;
   const EVERY = 1000, PATIENCE = 8000;
-  const bar = document.getElementById("far"), said = document.getElementById("said");
+  const bar = page.querySelector("progress"), said = page.querySelector("[role=status]");
   let timer = 0, asking = false;
 
   async function ask() {

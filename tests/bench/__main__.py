@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import psutil
 
+from tests.bench import audiences
 from tests.bench import figures as reports
 from tests.bench.bench import Bench
 
@@ -111,7 +112,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=8, help="length of a short measurement")
     parser.add_argument("--sustained", type=float, default=60)
     parser.add_argument("--largest", type=int, default=10_000_000, help="stored events of the last size")
-    parser.add_argument("--only", default="", help="one of: single, batches, sustained, latency, sizes, figures")
+    parser.add_argument("--only", default="", help="one of: single, batches, sustained, latency, sizes, audiences, figures")
     parser.add_argument("--stays", type=int, default=10_000_000, help="of the generated year, by a tenth as many shoppers")
     parser.add_argument("--repeats", type=int, default=20, help="of each report")
     parser.add_argument("--cold", type=int, default=1, help="restarts of the database for each report; 0: no cold figures")
@@ -129,6 +130,7 @@ def main() -> None:
                 "sustained": lambda: sustained(bench, table),
                 "latency": lambda: latency(bench, table),
                 "sizes": lambda: sizes(bench, table, options.largest),
+                "audiences": lambda: audiences.measure(Path(folder) / "audiences", table.add, stays=options.stays),
                 "figures": lambda: figures(Path(folder), table, stays=options.stays, repeats=options.repeats, cold=options.cold),
             }
             for name, step in steps.items():

@@ -7,6 +7,7 @@ from analytics import dashboard, pages
 from analytics.admin import audiences, trials
 from engagement import health, purchase_door, shopper_door
 from engagement.api import NothingHere
+from notifications.admin import campaigns, policy, recipients
 
 seen = admin.site.admin_view  # logged in, as a member
 urlpatterns = [
@@ -25,7 +26,18 @@ urlpatterns = [
     path("admin/analytics/audience/new/", seen(audiences.new), name="audience_new"),
     path("admin/analytics/audience/<int:pk>/", seen(audiences.page), name="audience"),
     path("admin/analytics/audience/<int:pk>/edit/", seen(audiences.edit), name="audience_edit"),
+    path("admin/notifications/campaign/", seen(campaigns.listed), name="campaigns"),
+    path("admin/notifications/campaign/new/", seen(campaigns.new), name="campaign_new"),
+    path("admin/notifications/campaign/<int:pk>/", seen(campaigns.page), name="campaign"),
+    path("admin/notifications/campaign/<int:pk>/edit/", seen(campaigns.edit), name="campaign_edit"),
+    path("admin/notifications/campaign/<int:pk>/review/", seen(campaigns.review), name="campaign_review"),
+    path("admin/notifications/campaign/<int:pk>/messages/", seen(recipients.listed), name="campaign_messages"),
+    path("admin/notifications/campaign/<int:pk>/messages/release/", seen(recipients.release), name="release_parked"),
+    path("admin/notifications/campaign/<int:pk>/why/", seen(recipients.explained), name="campaign_why"),
+    path("admin/notifications/policy/", seen(policy.policy), name="sending_policy"),
+    path("admin/notifications/policy/topics/", seen(policy.topics), name="topics"),
     path("admin/", admin.site.urls),
+    path("m/", include("notifications.hosted")),
     path("healthz/live", health.live),
     path("healthz/ready", health.ready),
     path("api/v1/", include("analytics.urls")),

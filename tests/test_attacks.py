@@ -26,6 +26,7 @@ from engagement import provisioning, tenancy
 from engagement.models import Device, Erasure, IdentityClaim, Inbox, Organisation, Outcome, RecentEvent, SetAside, Shopper, ShopperDevice, Zone
 from engagement.profiles.record import record
 from notifications import ops
+from notifications.models import Campaign
 from tests.analytics.rows import device, shopper, stay
 from tests.cast import acme_file
 
@@ -62,6 +63,16 @@ MEMBERS: Final = {
     "admin/live/",
     "admin/live/<int:pk>/",
     "admin/live/<int:pk>/now",
+    "admin/notifications/campaign/",
+    "admin/notifications/campaign/<int:pk>/",
+    "admin/notifications/campaign/<int:pk>/edit/",
+    "admin/notifications/campaign/<int:pk>/messages/",
+    "admin/notifications/campaign/<int:pk>/messages/release/",
+    "admin/notifications/campaign/<int:pk>/review/",
+    "admin/notifications/campaign/<int:pk>/why/",
+    "admin/notifications/campaign/new/",
+    "admin/notifications/policy/",
+    "admin/notifications/policy/topics/",
     "admin/organisation/",
     "admin/outcomes/",
     "admin/password_change/",
@@ -140,7 +151,8 @@ def world(acme: Organisation, rival: Organisation, acme_keys: dict[str, str], al
         Transition.objects.create(**owned, shopper_id=ann.pk, zone_id=zone.pk, kind="entered", started=now, at=now, created_at=now)
         DwellMark.objects.create(zone=zone, minutes=5)
     Recut.objects.create(organisation=acme, reason="acme-reason")
-    Audience.objects.create(organisation=acme, key="crm-acme-all", name="crm-acme-all", rule={"consent": {"channel": "email"}})
+    told = Audience.objects.create(organisation=acme, key="crm-acme-all", name="crm-acme-all", rule={"consent": {"channel": "email"}})
+    Campaign.objects.create(organisation=acme, key="crm-acme-news", name="crm-acme-news", audience=told, time_zone="UTC")
     Regular.objects.create(organisation=acme, shopper=ann, zone=Zone.objects.get(organisation=acme, key="north"))
     Erasure.objects.create(organisation=acme, shopper_id=-1, requested_by="crm-acme-asked")
     trial.ask(zone=Zone.objects.get(organisation=acme, key="north-brew"), changes={"exit_grace_s": 300}, by="alice")

@@ -10,7 +10,6 @@ from django.db.models import Sum
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
@@ -27,7 +26,6 @@ MODULES: Final = ("call", "figures/show", "audiences/builder", "audiences/fields
 WEEK: Final = timedelta(days=7)
 HISTORY: Final = timedelta(days=90)
 SAMPLE: Final = 12
-STALE_AFTER: Final = timedelta(minutes=2)  # members follow within seconds: older than this, something stands still
 
 
 @require_GET
@@ -148,9 +146,10 @@ def _change(joined: int, left: int) -> str:
 
 
 def _fresh(at: datetime | None) -> str:
+    """Since when the members are those who meet the rule: they are looked at again every few seconds, and written when they differ."""
     if at is None:
         return display.tag(_("being counted"), "warn")
-    return format_html("{} {}", display.moment(at, seconds=True), display.tag(_("late"), "warn")) if timezone.now() - at > STALE_AFTER else display.moment(at)
+    return display.moment(at)
 
 
 def _moved(audiences: Any) -> dict[int, tuple[int, int]]:

@@ -171,7 +171,12 @@ def attributes(organisation: Organisation) -> list[dict[str, Any]]:
     """The attributes that shoppers have, with their kind and some values, from the profiles that changed last."""
     with connection.cursor() as cursor:
         cursor.execute(_ATTRIBUTES, [organisation.pk, ATTRIBUTES_FROM])
-        return [{"name": name, "kind": kind, "values": values[:VALUES_SHOWN] if kind != "number" else []} for name, kind, values in cursor.fetchall()]
+        found = cursor.fetchall()
+    shown = {"string", "boolean"}  # numbers are compared, and seldom the same
+    return [
+        {"name": name, "kind": kind, "values": [msgspec.json.decode(value) for value in values[:VALUES_SHOWN]] if kind in shown else []}
+        for name, kind, values in found
+    ]
 
 
 # --- Words ----------------------------------------------------------------------------------------------------------------

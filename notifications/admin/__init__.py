@@ -1,5 +1,5 @@
 """Lists and pages of the web admin, by what they are about."""
 
-from notifications.admin import alarms
+from notifications.admin import alarms, campaigns, policy, recipients
 
-__all__ = ["alarms"]
+__all__ = ["alarms", "campaigns", "policy", "recipients"]

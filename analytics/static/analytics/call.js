@@ -15,7 +15,7 @@ export class Failed extends Error {
 
   // [{place, detail}] of what was wrong with what was told.
   get faults() {
-    return (this.problem.errors || []).map((one) => ({ place: one.place ?? one.parameter ?? "", detail: one.detail || "" }));
+    return (this.problem.errors || []).map((one) => ({ place: one.place ?? (one.parameter ?? "").replace(/^rule\.?/, ""), detail: one.detail || "" }));
   }
 
   get words() {

@@ -1,0 +1,386 @@
+"""Where links of mails lead: opened, followed, no more of it, less of it. Only who has the mail, only what it is for, and never by looking."""
+
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.utils import timezone
+
+from engagement.models import Brand, Consent, ConsentState, Organisation, Profile, Shopper
+from notifications import links, machines, traces, wishes
+from notifications.models import Campaign, CampaignState, Content, Link, Message, MessageEvent, Preference, Suppression, Topic, Variant
+from tests.notifications import ledger, people
+
+BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def told(acme: Organisation) -> Message:
+    """A message that Ann got an hour ago, with consent."""
+    return got(acme, "ann")
+
+
+def got(organisation: Organisation, name: str, **campaign: Any) -> Message:
+    (number,) = people.shoppers(organisation, 1, prefix=f"{name}-")
+    made = people.campaign(organisation, f"for-{name}", **campaign)
+    return ledger.message(ledger.run(made, timezone.now() - HOUR), Shopper.objects.get(pk=number))
+
+
+def visitor(agent: str = BROWSER) -> Client:
+    return Client(headers={"user-agent": agent}, enforce_csrf_checks=True)
+
+
+def pixel(of: Message) -> str:
+    return f"/m/o/{links.sign(links.OPEN, of.pk)}"
+
+
+def click(of: Message, link: int) -> str:
+    return f"/m/c/{links.sign(links.CLICK, of.pk, link)}"
+
+
+def leave(of: Message) -> str:
+    return f"/m/u/{links.sign(links.UNSUBSCRIBE, of.pk, of.shopper_id)}"
+
+
+def choose(of: Message) -> str:
+    return f"/m/p/{links.sign(links.PREFERENCES, of.pk, of.shopper_id)}"
+
+
+def events(of: Message) -> list[tuple[str, str, str]]:
+    return list(MessageEvent.objects.filter(message=of).order_by("pk").values_list("kind", "by", "detail"))
+
+
+def link_of(of: Message, url: str = "https://shop.example/spring") -> Link:
+    return Link.objects.get_or_create(campaign=of.campaign, url=url)[0]
+
+
+# --- Opened and followed --------------------------------------------------------------------------------------------------
+
+
+def test_a_picture_is_shown_and_the_opening_noted_once_a_minute(told: Message, django_assert_num_queries: Callable[[int], Any]) -> None:
+    with django_assert_num_queries(1):
+        response = visitor().get(pixel(told))
+    assert (response.status_code, response["Content-Type"], response.content[:6]) == (200, "image/gif", b"GIF89a")
+    assert not response.cookies and response["Cache-Control"] == "no-store"
+    traces.opened(told.pk, at := timezone.now().replace(second=1) + HOUR, "person", "browser")
+    traces.opened(told.pk, at.replace(second=40), "person", "browser")
+    assert events(told) == [("open", "person", "browser")] * 2
+
+
+def test_a_click_leads_where_the_mail_said_and_nowhere_else(told: Message, rival: Organisation) -> None:
+    link = link_of(told)
+    response = visitor().get(click(told, link.pk))
+    assert (response.status_code, response["Location"]) == (302, "https://shop.example/spring")
+    assert (response["Referrer-Policy"], response["X-Robots-Tag"]) == ("no-referrer", "noindex, nofollow")
+    assert [(event.kind, event.by, event.link_id) for event in MessageEvent.objects.filter(message=told)] == [("click", "person", link.pk)]
+    foreign = link_of(got(rival, "cy"))
+    assert visitor().get(click(told, foreign.pk)).status_code == 404, "A link of the rival's is none of this campaign's."
+    assert visitor().get(click(told, 999_999)).status_code == 404
+    own = f"/m/c/{links.sign(links.ADDRESS, told.pk, text='https://shop.example/for-ann')}"
+    assert visitor().get(own)["Location"] == "https://shop.example/for-ann"
+
+
+@pytest.mark.parametrize("query", ["", "?url=https://evil.example", "?next=//evil.example"])
+def test_there_is_no_open_redirect(told: Message, query: str) -> None:
+    token = links.sign(links.ADDRESS, told.pk, text="https://shop.example/")
+    for path in (
+        f"/m/c/{token[:-1]}A",
+        f"/m/c/{token}A",
+        "/m/c/https:%2F%2Fevil.example",
+        f"/m/c/{links.sign(links.OPEN, told.pk)}",
+        f"/m/o/{token}",
+        "/m/c/x",
+    ):
+        response = visitor().get(path + query)
+        assert response.status_code == 404 and "Location" not in response and "not complete" in response.content.decode(), path
+    assert visitor().get(f"/m/c/{token}{query}")["Location"] == "https://shop.example/"
+
+
+@pytest.mark.parametrize(
+    ("agent", "by"),
+    [
+        (BROWSER, "person"),
+        ("Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/15E148", "person"),
+        ("Microsoft Office/16.0 (Windows NT 10.0; Microsoft Outlook 16.0.17328; Pro)", "person"),
+        ("Mozilla/5.0", "machine"),
+        ("Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com GoogleImageProxy)", "unknown"),
+        ("YahooMailProxy; https://help.yahoo.com/kb/yahoo-mail-proxy-SLN28749.html", "unknown"),
+        ("Mozilla/5.0 (Windows NT 10.0; Win64; x64) SafeLinks/1.0", "machine"),
+        ("BarracudaCentral/1.0", "machine"),
+        ("Mozilla/5.0 AppleWebKit/537.36 (KHTML, like Gecko; compatible; bingbot/2.0; +http://www.bing.com/bingbot.htm)", "machine"),
+        ("Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) HeadlessChrome/120.0 Safari/537.36", "machine"),
+        ("python-requests/2.34", "machine"),
+        ("curl/8.5.0", "machine"),
+        ("", "unknown"),
+        ("Something else", "unknown"),
+    ],
+)
+def test_machines_are_told_from_people_by_what_they_call_themselves(told: Message, agent: str, by: str) -> None:
+    visitor(agent).get(pixel(told))
+    assert [event[:2] for event in events(told)] == [("open", by)]
+
+
+def test_who_only_asks_for_the_head_or_ahead_of_time_is_a_machine(told: Message) -> None:
+    visitor().head(pixel(told))
+    assert Client(headers={"user-agent": BROWSER, "sec-purpose": "prefetch;prerender"}).get(click(told, link_of(told).pk)).status_code == 302
+    assert events(told) == [("open", "machine", "head"), ("click", "machine", "prefetch")]
+
+
+def test_what_comes_with_the_sending_is_a_machines(told: Message) -> None:
+    Message.objects.filter(pk=told.pk).update(sent_at=timezone.now())
+    visitor().get(pixel(told))
+    visitor().get(click(told, link_of(told).pk))
+    assert events(told) == [("open", "machine", "at once"), ("click", "machine", "at once")]
+    traces.opened(told.pk, timezone.now() + timedelta(seconds=5), "person", "browser")
+    assert events(told)[-1] == ("open", "person", "browser"), "Also within the same minute: it is somebody else."
+
+
+def test_whoever_follows_everything_at_once_is_a_machine(told: Message) -> None:
+    now = timezone.now().replace(second=10)
+    several = [link_of(told, f"https://shop.example/{number}").pk for number in range(4)]
+    for number, link in enumerate(several):
+        traces.clicked(told.pk, link, now + timedelta(milliseconds=100 * number), "person", "browser")
+    assert {event[1:] for event in events(told)} == {("machine", "burst")}, "The first two as well, once the third came."
+    traces.clicked(told.pk, several[0], now + timedelta(minutes=2), "person", "browser")
+    traces.clicked(told.pk, several[1], now + timedelta(minutes=2, seconds=4), "person", "browser")
+    assert [event[1] for event in events(told)][-2:] == ["person", "person"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_many_links_at_one_instant_are_a_machines_on_many_connections_too(acme: Organisation) -> None:
+    told = got(acme, "ann")
+    several = [link_of(told, f"https://shop.example/{number}").pk for number in range(6)]
+    together, now = threading.Barrier(len(several)), timezone.now()
+
+    def follow(link: int) -> None:
+        try:
+            together.wait(10)
+            traces.clicked(told.pk, link, now, "person", "browser")
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=follow, args=(link,)) for link in several]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [event[1] for event in events(told)] == ["machine"] * len(several)
+
+
+def test_the_link_that_nobody_sees_gives_its_visitor_away(told: Message) -> None:
+    visitor().get(click(told, link_of(told).pk))
+    assert events(told) == [("click", "person", "browser")]
+    assert visitor().get(click(told, links.HONEYPOT)).status_code == 200
+    visitor().get(click(told, link_of(told, "https://shop.example/b").pk))
+    assert {event[:2] for event in events(told)} == {("click", "machine")} and len(events(told)) == 3
+
+
+def test_a_test_and_an_erased_shopper_leave_no_trace(told: Message, acme: Organisation) -> None:
+    test = link_of(told)
+    assert visitor().get(f"/m/c/{links.sign(links.CLICK, links.NO_MESSAGE, test.pk)}")["Location"] == test.url
+    assert visitor().get(f"/m/o/{links.sign(links.OPEN, links.NO_MESSAGE)}").status_code == 200
+    for kind, path in ((links.UNSUBSCRIBE, "u"), (links.PREFERENCES, "p")):
+        assert "This was a test" in visitor().post(f"/m/{path}/{links.sign(kind, links.NO_MESSAGE, 0)}").content.decode()
+    addresses = pixel(told), click(told, test.pk), leave(told), choose(told)
+    Profile.objects.filter(shopper=told.shopper).delete()
+    Shopper.objects.filter(pk=told.shopper_id).delete()
+    assert visitor().get(addresses[0]).status_code == 200 and visitor().get(addresses[1])["Location"] == test.url
+    for path in addresses[2:]:
+        for response in (visitor().get(path), visitor().post(path, {"again": "1"})):
+            assert response.status_code == 200 and "Nothing is known of you here any more" in response.content.decode()
+    assert not MessageEvent.objects.exists() and not Consent.objects.exists() and not Suppression.objects.exists()
+
+
+# --- No more of it --------------------------------------------------------------------------------------------------------
+
+
+def asked_for_more(of: Message) -> bool:
+    """Nothing has been withdrawn."""
+    return not (Consent.objects.exists() or Suppression.objects.exists() or events(of)) and ConsentState.objects.get(shopper=of.shopper).given
+
+
+def test_looking_unsubscribes_nobody(told: Message) -> None:
+    for agent in (BROWSER, "Mozilla/5.0", "BarracudaCentral"):
+        response = visitor(agent).get(leave(told))
+        assert response.status_code == 200 and b"Unsubscribe?" in response.content and b"Acme Malls" in response.content
+        assert visitor(agent).head(leave(told)).status_code == 200
+        assert visitor(agent).options(leave(told)).status_code == 405
+    assert asked_for_more(told)
+
+
+@pytest.mark.parametrize("body", [{"List-Unsubscribe": "One-Click"}, {}])
+def test_one_click_is_enough_and_two_are_no_more(told: Message, body: dict[str, str]) -> None:
+    for _again in range(3):
+        response = visitor("").post(leave(told), body)
+        assert response.status_code == 200 and b"You are unsubscribed" in response.content and not response.cookies
+    state = ConsentState.objects.get(shopper=told.shopper)
+    assert not state.given
+    assert Consent.objects.filter(shopper=told.shopper).values_list("given", "source", "purpose").get() == (False, "unsubscribe", "marketing")
+    stopped = Suppression.objects.get()
+    assert (stopped.address, stopped.why, stopped.message, stopped.lifted_at) == ("ann-0@acme.example.com", "unsubscribe", told, None)
+    assert [event[0] for event in events(told)] == ["unsubscribe"]
+
+
+def test_a_body_of_any_kind_is_taken(told: Message) -> None:
+    for kind, content in (
+        ("text/plain", b"x"),
+        ("application/json", b"{"),
+        ("multipart/form-data; boundary=x", b"--x\r\nbroken"),
+        ("application/x-www-form-urlencoded", b"%ff=%00"),
+    ):
+        assert visitor().post(leave(told), content, content_type=kind).status_code == 200, kind
+    assert Suppression.objects.count() == 1
+
+
+def test_whoever_agreed_again_elsewhere_can_unsubscribe_again(told: Message) -> None:
+    visitor().post(leave(told))
+    Suppression.objects.update(lifted_at=timezone.now(), lifted_by="consent")
+    ConsentState.objects.filter(shopper=told.shopper).update(given=True, at=timezone.now())
+    visitor().post(leave(told))
+    assert not ConsentState.objects.get(shopper=told.shopper).given and Suppression.objects.get().lifted_at is None
+    assert Consent.objects.filter(shopper=told.shopper, given=False).count() == 2
+
+
+def test_a_bounce_stays_a_bounce(told: Message) -> None:
+    Suppression.objects.create(organisation=told.organisation, address="ann-0@acme.example.com", why="bounce", at=timezone.now())
+    visitor().post(leave(told))
+    assert Suppression.objects.get().why == "bounce"
+    assert b"Send me e-mail again" not in visitor().get(choose(told)).content
+
+
+def test_all_of_it_or_nothing(told: Message, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wishes, "_NOTE", "SELECT 1 / 0")
+    client = visitor()
+    client.raise_request_exception = False
+    assert client.post(leave(told)).status_code == 500
+    assert asked_for_more(told)
+
+
+def test_only_the_right_token_unsubscribes_and_only_its_own_shopper(told: Message, acme: Organisation, rival: Organisation) -> None:
+    other, foreign = got(acme, "ben"), got(rival, "cy")
+    token = links.sign(links.UNSUBSCRIBE, told.pk, told.shopper_id)
+    for wrong in (
+        token[:-1],
+        token[:-1] + ("A" if token[-1] != "A" else "B"),
+        links.sign(links.PREFERENCES, told.pk, told.shopper_id),
+        links.sign(links.OPEN, told.pk),
+        "x",
+    ):
+        assert visitor().post(f"/m/u/{wrong}").status_code == 404
+    visitor().post(leave(told))
+    assert [ConsentState.objects.get(shopper=one.shopper).given for one in (told, other, foreign)] == [False, True, True]
+    assert Suppression.objects.get().organisation == acme
+
+
+def test_an_unsubscription_outlives_the_message_it_came_from(told: Message) -> None:
+    address = leave(told)
+    Message.objects.filter(pk=told.pk).delete()
+    assert visitor().post(address).status_code == 200
+    assert not ConsentState.objects.get(shopper_id=told.shopper_id).given and Suppression.objects.get().message is None
+
+
+# --- Less of it -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def offers(told: Message, acme: Organisation) -> dict[str, str]:
+    """Names of fields: of Brew, which has spoken, and of a topic. Page has not spoken."""
+    brew = Brand.objects.get(organisation=acme, key="brew")
+    Campaign.objects.filter(pk=people.campaign(acme, "brews", brand=brew).pk).update(state=CampaignState.CANCELLED)
+    Campaign.objects.filter(pk=people.campaign(acme, "pages", brand=Brand.objects.get(organisation=acme, key="page")).pk).update(name="a draft")
+    topic = Topic.objects.create(organisation=acme, key="events", name="Events <b>")
+    return {"brew": f"brand-{brew.pk}", "events": f"topic-{topic.pk}"}
+
+
+def test_brands_and_topics_are_chosen(told: Message, offers: dict[str, str]) -> None:
+    page = visitor().get(choose(told)).content.decode()
+    assert "Brew &amp; Co" in page and "Events &lt;b&gt;" in page and "Page" not in page and page.count(" checked") == 2
+    saved = visitor().post(choose(told), {"shown": list(offers.values()), "wished": [offers["events"]]}).content.decode()
+    assert "Saved." in saved and saved.count(" checked") == 1
+    assert Preference.objects.values_list("brand__key", "topic", "wished").get() == ("brew", None, False)
+    before = Preference.objects.get()
+    visitor().post(choose(told), {"shown": list(offers.values()), "wished": [offers["events"]]})
+    assert Preference.objects.get() == before and Preference.objects.get().at == before.at, "Said twice, it is written once."
+    visitor().post(choose(told), {"shown": list(offers.values()), "wished": list(offers.values())})
+    assert Preference.objects.get().wished
+
+
+def test_what_was_not_shown_is_not_refused(told: Message, offers: dict[str, str]) -> None:
+    visitor().post(choose(told), {})
+    visitor().post(choose(told), {"shown": ["brand-999999", "x", "topic-1' OR 1=1"], "wished": ["y"]})
+    assert not Preference.objects.exists()
+
+
+def test_looking_chooses_nothing(told: Message, offers: dict[str, str]) -> None:
+    for ask in (visitor().get, visitor().head):
+        assert ask(choose(told) + f"?shown={offers['brew']}&again=1").status_code == 200
+    assert not Preference.objects.exists() and asked_for_more(told)
+
+
+def test_nobody_chooses_what_belongs_to_another_organisation(told: Message, rival: Organisation) -> None:
+    topic = Topic.objects.create(organisation=rival, key="t", name="Rivals")
+    page = visitor().post(choose(told), {"shown": [f"topic-{topic.pk}"]}).content.decode()
+    assert "Rivals" not in page and not Preference.objects.exists()
+    assert "Acme" not in visitor().get(choose(got(rival, "cy"))).content.decode()
+
+
+def test_a_language_is_chosen_among_those_that_are_written(told: Message, acme: Organisation) -> None:
+    variant = Variant.objects.filter(campaign=told.campaign).get()
+    Content.objects.create(variant=variant, language="de", subject="x", body="x")
+    assert "Deutsch" in visitor().get(choose(told)).content.decode()
+    visitor().post(choose(told), {"language": "fr"})
+    assert Profile.objects.get(shopper=told.shopper).language == ""
+    assert 'value="de" lang="de" selected' in visitor().post(choose(told), {"language": "de"}).content.decode()
+    assert Profile.objects.get(shopper=told.shopper).language == "de"
+
+
+def test_whoever_unsubscribed_himself_can_come_back_himself(told: Message) -> None:
+    visitor().post(choose(told), {"again": "1"})
+    assert not Consent.objects.exists(), "He has not left."
+    visitor().post(leave(told))
+    assert b"Send me e-mail again" in visitor().get(choose(told)).content
+    assert b"Unsubscribe from everything" in visitor().post(choose(told), {"again": "1"}).content
+    assert ConsentState.objects.get(shopper=told.shopper).given and Suppression.objects.get().lifted_at is not None
+    assert list(Consent.objects.filter(shopper=told.shopper).order_by("pk").values_list("given", "source")) == [
+        (False, "unsubscribe"),
+        (True, "preference page"),
+    ]
+
+
+# --- What the pages are ---------------------------------------------------------------------------------------------------
+
+
+def test_the_pages_keep_nothing_load_nothing_and_are_not_framed(told: Message) -> None:
+    for path in (leave(told), choose(told), "/m/u/x", click(told, links.HONEYPOT)):
+        response = visitor().get(path)
+        policy = response["Content-Security-Policy"]
+        assert "default-src 'none'" in policy and "frame-ancestors 'none'" in policy and "script-src" not in policy and "unsafe" not in policy
+        assert response["X-Frame-Options"] == "DENY" and response["Cache-Control"] == "no-store" and response["Referrer-Policy"] == "no-referrer"
+        assert response["X-Robots-Tag"] == "noindex, nofollow" and not response.cookies
+        assert "@" not in response.content.decode().replace("@media", ""), "No address is shown."
+
+
+def test_a_name_is_a_name_here_too(told: Message) -> None:
+    Organisation.objects.filter(pk=told.organisation_id).update(name="<script>alert(1)</script>")
+    for path in (leave(told), choose(told)):
+        assert b"<script" not in visitor().get(path).content
+
+
+def test_the_rules_have_names_and_a_last_word() -> None:
+    assert len({rule.name for rule in machines.RULES}) == len(machines.RULES)
+    assert {rule.by for rule in machines.RULES} == {machines.PERSON, machines.MACHINE, machines.UNKNOWN} == set(MessageEvent.By.values)
+
+
+def test_if_looking_acted_the_test_above_would_see_it(told: Message, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The guard, taken out."""
+    visitor().get(leave(told))
+    assert asked_for_more(told)
+    known = wishes.whose(told.pk, told.shopper_id)
+    assert known
+    wishes.unsubscribe(known, timezone.now())
+    assert not asked_for_more(told)

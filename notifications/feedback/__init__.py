@@ -1,0 +1,1 @@
+"""What the provider tells of the mail: proved, read, applied once each."""

@@ -97,6 +97,7 @@ def test_strangers_see_none_of_it(charlie: User, dora: User, regulars: Audience)
     for name in ("audiences", "audience_new"):
         assert "Regulars of Brew" not in shown(charlie, name)
         shown(dora, name, status=403)
+    assert reverse("audiences") not in shown(dora, "figures")
 
 
 def test_the_builder_offers_what_there_is_and_every_beginning_is_a_rule(emma: User, regulars: Audience, acme: Organisation) -> None:

@@ -25,7 +25,7 @@ from analytics.reports.catalogue import REPORTS
 from engagement import provisioning, tenancy
 from engagement.models import Device, Erasure, IdentityClaim, Inbox, Organisation, Outcome, RecentEvent, SetAside, Shopper, ShopperDevice, Zone
 from engagement.profiles.record import record
-from notifications import ops
+from notifications import links, ops
 from notifications.models import Campaign
 from tests.analytics.rows import device, shopper, stay
 from tests.cast import acme_file
@@ -38,6 +38,7 @@ WRITERS: Final = {"api/v1/purchases", "api/v1/shoppers", "api/v1/audiences/count
 ERASERS: Final = {"api/v1/shoppers/<path:shopper>"}  # a secret key or an owner, by DELETE; who may tell of shoppers looks, by GET
 # What has a key of its own in its address: whose rows these are. Read by GET; who may market changes some of it by PUT and DELETE.
 KEYED: Final = {f"api/v1/audiences/<str:key>{more}": "analytics.Audience" for more in ("", "/members", "/changes")}
+MAILED: Final = {f"m/{room}/<path:token>" for room in "ocup"}  # whoever has the signed address from a mail
 MEMBERS: Final = {
     "admin/",
     "admin/(?P<url>.*)$",
@@ -115,6 +116,7 @@ def addresses(resolver: URLResolver, before: str = "") -> Iterator[str]:
 def inventory() -> set[str]:
     return (
         ANYBODY
+        | MAILED
         | READERS
         | WRITERS
         | ERASERS
@@ -197,6 +199,9 @@ def filled(address: str, organisation: Organisation) -> list[str]:
         return [f"/admin/r/{ContentType.objects.get_for_model(kind).pk}/{pk}/" for kind in kinds for pk in ids_of(organisation, kind)[:1]]
     if address == "admin/autocomplete/":
         return [f"/admin/autocomplete/?app_label={app}&model_name={model}&field_name={field}&term=" for app, model, field in relations()]
+    if address in MAILED:
+        signed = links.sign({"o": links.OPEN, "c": links.CLICK, "u": links.UNSUBSCRIBE, "p": links.PREFERENCES}[address[2]], 1, 1)
+        return [f"/{address[:4]}{signed[:-1]}{'A' if signed[-1] != 'A' else 'B'}", f"/{address[:4]}1"]  # without the mail, one can only guess
     if address in ERASERS:
         return [f"/api/v1/shoppers/{name}" for name in ("crm-acme-1", *(f"atrium:{pk}" for pk in ids_of(organisation, Shopper)))]
     if address in KEYED:

@@ -86,6 +86,7 @@ MAIL_CONNECTIONS = environment.integer("ATRIUM_MAIL_CONNECTIONS", 8, 1, 64)
 MAIL_TIMEOUT_S = environment.integer("ATRIUM_MAIL_TIMEOUT_S", 60, 1, 600)
 SEND_RATE = environment.integer("ATRIUM_SEND_RATE", 0, 0, 100_000)  # 0: no limit of our own
 SES_CONFIGURATION_SET = environment.text("SES_CONFIGURATION_SET")
+INSTANCE = environment.text("ATRIUM_INSTANCE")  # which installation this is: a copy of its database elsewhere sends nothing
 INSTALLATION = environment.text("ATRIUM_INSTALLATION")
 EMAIL_BACKEND = "notifications.channels.account_mail.Backend"
 

@@ -1,0 +1,254 @@
+"""The pace of the one account that everything is sent through, shared by all senders of all processes: one row, one clock.
+
+    take(lane, n)  ->  instants at which n mails may leave, on this process's monotonic clock
+
+The row says when the next mail may leave (`free_at`). Whoever asks moves it on by as many steps of 1/rate as he is given, in one UPDATE by the
+database's clock (the virtual scheduling form of GCRA, ITU-T I.371), so the instants of all senders together are evenly spaced. A mail leaves at its
+instant, or at most LATE_S after it: later ones are given up, and ask again. So in any second there are the instants of that second and of the LATE_S
+before it, at most rate * MARGIN * (1 + LATE_S); MARGIN keeps that below the rate.
+
+Marketing is given no more than AHEAD_S of instants beforehand. Transactional mail takes the next instant, so it waits no longer than that.
+"""
+
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+from uuid import uuid4
+
+from django.conf import settings
+from django.db import connection
+
+from notifications.channels.wire import Timed, Wait
+from notifications.mail import Mail
+
+MARKETING: Final = "marketing"
+TRANSACTIONAL: Final = "transactional"
+MARGIN: Final = 0.985  # 1 / (1 + LATE_S), rounded down
+AHEAD_S: Final = 0.04
+QUOTA_KEPT: Final = 0.05  # share of the day's quota that is kept for transactional mail
+SLOWER: Final = 0.5  # of the pace, each time that the provider says we are too fast
+SLOWEST: Final = 0.02
+FASTER_S: Final = 300.0  # until the whole pace is back
+BACK_OFF_S: Final = 1.0  # refusals within so long are one
+TOGETHER: Final = 16
+STOPPED, QUOTA, PACE, NOT_HOME = "stopped", "quota", "pace", "not_home"
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """`instants` of time.monotonic(), rising; fewer than asked for: `why`, and when asking again makes sense."""
+
+    instants: tuple[float, ...] = ()
+    again_at: float = 0.0
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Messages a second, and how many more may leave today. None: no limit."""
+
+    rate: float | None
+    left_today: float | None
+
+
+# The pace comes back by and by.
+_BACK: Final = f"extract(epoch FROM clock_timestamp() - backed_off_at) / {FASTER_S}"
+_LIMITS: Final = f"""SELECT rate, quota, sent, brake, home, least(1, pace + coalesce({_BACK}, 1))::float8
+    FROM notifications_sendingaccount WHERE id = 1"""
+_TAKE: Final = """WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
+    before AS (SELECT a.id, greatest(coalesce(a.free_at, c.now), c.now) AS free, c.now
+               FROM notifications_sendingaccount a, clock c WHERE a.id = 1 FOR UPDATE OF a),
+    given AS (SELECT b.*, greatest(0, least(%(most)s, floor((%(ahead)s - extract(epoch FROM b.free - b.now)) / %(step)s) + 1))::int AS n FROM before b)
+    UPDATE notifications_sendingaccount a SET free_at = g.free + g.n * %(step)s * interval '1 second', sent = a.sent + g.n
+    FROM given g WHERE a.id = g.id RETURNING g.n, extract(epoch FROM g.free)::float8, extract(epoch FROM g.now)::float8"""
+_BEGIN: Final = """INSERT INTO notifications_sendingaccount (id, rate, quota, sent, pace, brake, brake_reason, home)
+    VALUES (1, 1, -1, 0, 1, 1, '', '') ON CONFLICT DO NOTHING"""
+
+
+def take(lane: str, n: int) -> Grant:
+    """Instants for up to `n` mails. Raises nothing of its own; where nothing limits, all at once."""
+    rate, left, why = _allowed(lane)
+    now = time.monotonic()
+    if why:
+        return Grant(again_at=now + (60.0 if why != STOPPED else 10.0), why=why)
+    n = n if left is None else min(n, int(left))
+    if rate is None:
+        if left is not None:
+            _execute("UPDATE notifications_sendingaccount SET sent = sent + %s WHERE id = 1", [n])
+        return Grant((now,) * max(n, 0))
+    step = 1 / rate
+    # What is asked for on the wire's behalf may wait; a transactional mail's instant is however far away the others' last one is.
+    ahead = AHEAD_S if lane == MARKETING else max(AHEAD_S, n * step) + 1.0
+    given, free, read_at = _row(_TAKE, {"most": n, "step": step, "ahead": ahead})
+    first = free + _clock.behind(read_at)
+    instants = tuple(first + place * step for place in range(given))
+    return Grant(instants, max(first + given * step - ahead, time.monotonic()), "" if given == n else PACE)
+
+
+class _Clock:
+    """How far the database's clock is from this process's. An answer that took long would move instants into those of the next one: so the
+    quickest answer is believed, and every other one a little, for clocks drift."""
+
+    DRIFT_S: Final = 0.000_02
+
+    def __init__(self) -> None:
+        self._behind: float | None = None
+
+    def behind(self, read_at: float) -> float:
+        seen = time.monotonic() - read_at
+        known = self._behind
+        self._behind = seen if known is None or abs(seen - known) > 1 else min(seen, known + self.DRIFT_S)
+        return self._behind
+
+
+_clock: Final = _Clock()
+
+
+def pace(lane: str) -> Pace:
+    """How fast the lane may go now, and how far today."""
+    rate, left, why = _allowed(lane)
+    return Pace(0.0, left) if why in (STOPPED, QUOTA) else Pace(rate, left)
+
+
+def _allowed(lane: str) -> tuple[float | None, float | None, str]:
+    """Rate (None: no limit), what is left today (None: no limit), and why nothing may leave."""
+    rate, quota, sent, brake, home, share = _account()
+    if home and home != home_of_this():
+        return None, None, NOT_HOME
+    brake = brake if lane == MARKETING else 1.0
+    if brake <= 0:
+        return None, None, STOPPED
+    left = None if quota < 0 else max(0.0, quota * (1 - QUOTA_KEPT if lane == MARKETING else 1) - sent)
+    if left is not None and left < 1:
+        return None, 0.0, QUOTA
+    own = float(settings.SEND_RATE) or None
+    limits = [limit for limit in (own, rate if _live() else None) if limit is not None]
+    return (min(limits) * share * brake * MARGIN if limits else None), left, ""
+
+
+def _live() -> bool:
+    """Whether the row's rate and quota are a provider's, who was asked for them (notifications.tasks.ask_account)."""
+    return settings.MAIL_SERVER.scheme == "ses"
+
+
+def _account() -> tuple[Any, ...]:
+    row = _row_or_none(_LIMITS)
+    if row is None:
+        _execute(_BEGIN)
+        row = _row(_LIMITS)
+    return row
+
+
+def paced(lane: str, mails: Iterable[Mail]) -> "Paced":
+    """A feed for a wire: each mail at its instant, in order."""
+    return Paced(lane, mails)
+
+
+class Paced:
+    """Ends early where the lane may not go on; `why` says so."""
+
+    def __init__(self, lane: str, mails: Iterable[Mail]) -> None:
+        self._lane, self._mails, self.why = lane, iter(mails), ""
+
+    def __iter__(self) -> Iterator[Mail | Timed | Wait]:
+        ahead: deque[Mail] = deque()
+        while True:
+            while len(ahead) < TOGETHER and (mail := next(self._mails, None)) is not None:
+                ahead.append(mail)
+            if not ahead:
+                return
+            grant = take(self._lane, len(ahead))
+            for instant in grant.instants:
+                yield Timed(ahead.popleft(), instant)
+            if not grant.instants:
+                if grant.why in (STOPPED, QUOTA, NOT_HOME):
+                    self.why = grant.why
+                    return
+                yield Wait(grant.again_at)
+
+
+def pause_for_throttle() -> None:
+    """The provider said that we are too fast: half the pace, coming back over some minutes. Many who hear it in one second say it once."""
+    _account()
+    _execute(
+        f"""UPDATE notifications_sendingaccount SET backed_off_at = clock_timestamp(),
+                   free_at = greatest(free_at, clock_timestamp() + interval '{BACK_OFF_S} s'),
+                   pace = greatest({SLOWEST}, {SLOWER} * least(1, pace + coalesce({_BACK}, 1)))
+             WHERE id = 1 AND (backed_off_at IS NULL OR backed_off_at < clock_timestamp() - interval '{BACK_OFF_S} s')"""
+    )
+
+
+def brake(share: float, reason: str) -> None:
+    """What share of the pace marketing may use: 1, less, or 0. Transactional mail is never braked."""
+    _account()
+    _execute(
+        "UPDATE notifications_sendingaccount SET brake = %s, brake_reason = %s WHERE id = 1 AND (brake, brake_reason) IS DISTINCT FROM (%s::float8, %s)",
+        [share, reason[:100], share, reason[:100]],
+    )
+
+
+def told(*, rate: float, quota: float, sent: float) -> None:
+    """What the provider says of the account: messages a second, in 24 hours (below zero: no limit), and how many of them are used."""
+    _account()
+    _execute(
+        "UPDATE notifications_sendingaccount SET rate = %s, quota = %s, sent = %s, asked_at = clock_timestamp() WHERE id = 1", [max(rate, 0.01), quota, sent]
+    )
+
+
+# --- Which installation sends ---------------------------------------------------------------------------------------------
+
+
+def home_of_this() -> str:
+    """What tells this installation from a copy of its database that was brought up elsewhere: ATRIUM_INSTANCE, else where its database is."""
+    if settings.INSTANCE:
+        return str(settings.INSTANCE)[:64]
+    if settings.EMBEDDED:
+        return _name_of_folder(settings.VAR / "instance")
+    known = connection.settings_dict
+    return f"{known['HOST']}:{known['PORT']}/{known['NAME']}"[-64:]
+
+
+@cache
+def _name_of_folder(path: Path) -> str:
+    """Made once for the folder that the embedded database lies in: a dump that is brought back elsewhere does not bring it along."""
+    try:
+        with path.open("x") as fresh:
+            fresh.write(uuid4().hex)
+    except FileExistsError:
+        pass
+    return path.read_text()
+
+
+def at_home() -> bool:
+    """Whether this installation is the one that sends. The first that asks becomes it."""
+    _account()
+    _execute("UPDATE notifications_sendingaccount SET home = %s WHERE id = 1 AND home = ''", [home_of_this()])
+    return bool(_account()[4] == home_of_this())
+
+
+def adopt() -> None:
+    """From now on this installation sends, and whichever it was before does not."""
+    _account()
+    _execute("UPDATE notifications_sendingaccount SET home = %s WHERE id = 1", [home_of_this()])
+
+
+def _execute(statement: str, parameters: Any = None) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+
+
+def _row_or_none(statement: str, parameters: Any = None) -> tuple[Any, ...] | None:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        found: tuple[Any, ...] | None = cursor.fetchone()
+        return found
+
+
+def _row(statement: str, parameters: Any = None) -> tuple[Any, ...]:
+    found = _row_or_none(statement, parameters)
+    assert found is not None
+    return found

@@ -14,12 +14,14 @@ from engagement.tenancy import Action
 FIGURES: Final[tuple[tuple[Any, str, str], ...]] = ((_("Figures"), "monitoring", "figures"),)
 PEOPLE: Final = (
     (_("Shoppers"), "group", "admin:engagement_shopper_changelist"),
+    (_("Lists"), "list_alt", "admin:engagement_shopperlist_changelist"),
     (_("Devices"), "smartphone", "admin:engagement_device_changelist"),
     (_("Stays"), "schedule", "admin:analytics_stay_changelist"),
     (_("Transitions"), "swap_horiz", "admin:analytics_transition_changelist"),
     (_("Staff and residents"), "badge", "admin:analytics_regular_changelist"),
     (_("Erasures"), "person_remove", "admin:engagement_erasure_changelist"),
 )
+TOLD: Final = ((_("Imports"), "upload_file", "admin:engagement_shopperimport_changelist"),)  # for who may tell of shoppers
 MESSAGES: Final = ((_("Audiences"), "groups", "audiences"),)
 PLACES: Final = (
     (_("Venues"), "apartment", "admin:engagement_venue_changelist"),
@@ -58,7 +60,11 @@ def _of_the_organisation(request: HttpRequest, organisation: Organisation) -> li
     return [
         {"items": [*_items(request, FIGURES), _item(request, _("Live"), "sensors", "live")]},
         {"title": _("Messages"), "separator": True, "items": _items(request, MESSAGES)},
-        {"title": _("People"), "separator": True, "items": _items(request, PEOPLE)},
+        {
+            "title": _("People"),
+            "separator": True,
+            "items": [*_items(request, PEOPLE), *_items(request, TOLD if site.may(request, Action.MANAGE_SHOPPERS) else ())],
+        },
         {"title": _("Places"), "separator": True, "items": _items(request, PLACES)},
         {"title": _("Intake"), "separator": True, "items": [*_items(request, INTAKE), _set_aside(request, organisation)]},
     ]

@@ -24,6 +24,7 @@ from analytics.admin.stays import states
 from analytics.models import Regular, Stay
 from engagement import display, shoppers, site
 from engagement.models import Device, Shopper, ShopperDevice
+from engagement.profiles import known
 from engagement.scoped import MachineMadeAdmin, YesNoFilter
 from engagement.tenancy import Action
 
@@ -107,6 +108,8 @@ class ShopperAdmin(MachineMadeAdmin):
             "may_erase": site.may(request, Action.ERASE),
             "erasing": shoppers.waiting(shopper),
         }
+        if site.may(request, Action.MANAGE_SHOPPERS):
+            context |= {"profile": known.profile(shopper), "ledger": known.ledger(shopper), "lists": known.lists(shopper), "told": True}
         if latest:
             context |= timeline(stays, asked_day(request) or timezone.localtime(latest[0].started, clock).date(), clock)
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), **context})  # type: ignore[no-any-return]

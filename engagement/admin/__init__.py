@@ -1,5 +1,5 @@
 """Lists and pages of the web admin, by what they are about."""
 
-from engagement.admin import devices, erasures, intake, keys, operators, places
+from engagement.admin import devices, erasures, imports, intake, keys, lists, operators, places
 
-__all__ = ["devices", "erasures", "intake", "keys", "operators", "places"]
+__all__ = ["devices", "erasures", "imports", "intake", "keys", "lists", "operators", "places"]

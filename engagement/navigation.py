@@ -22,7 +22,11 @@ PEOPLE: Final = (
     (_("Erasures"), "person_remove", "admin:engagement_erasure_changelist"),
 )
 TOLD: Final = ((_("Imports"), "upload_file", "admin:engagement_shopperimport_changelist"),)  # for who may tell of shoppers
-MESSAGES: Final = ((_("Audiences"), "groups", "audiences"),)
+MESSAGES: Final = (
+    (_("Campaigns"), "campaign", "campaigns"),
+    (_("Audiences"), "groups", "audiences"),
+    (_("Sending policy"), "rule", "sending_policy"),
+)
 PLACES: Final = (
     (_("Venues"), "apartment", "admin:engagement_venue_changelist"),
     (_("Zones"), "dashboard", "admin:engagement_zone_changelist"),

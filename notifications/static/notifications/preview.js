@@ -23,7 +23,7 @@ export function start(given_address, given_draft, is_settled) {
   }
 }
 
-export const chosen = () => ({ variant: shown().variant, shopper: byId("person").value || null });
+export const chosen = () => ({ ...shown(), shopper: byId("person").value || null });
 
 export async function refresh() {
   if (byId("what").hidden || !settled()) return;

@@ -116,7 +116,7 @@ def _variables_of(place: str, source: str, variables: Iterable[Variable], names:
         if attribute is None and not _is_known(path):
             yield Remark(ERROR, place, _("There is no %(name)s. Known are: %(known)s.") % {"name": shown, "known": known_variables()}, at)
         elif attribute is not None and names and attribute not in names:
-            words = _("No shopper has the attribute “%(name)s”. Who lacks it gets no mail, unless a default is given: {{ %(path)s | default: '…' }}")
+            words = _("Nobody was found with the attribute “%(name)s”. Who lacks it gets no mail, unless a default is given: {{ %(path)s | default: '…' }}")
             yield Remark(WARNING, place, words % {"name": attribute[:64], "path": shown}, at)
 
 

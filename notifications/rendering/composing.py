@@ -179,14 +179,7 @@ class Composer:
 
     def write(self, letter: Letter, person: Person, addresses: Addresses, leave: str, choose: str) -> Written:
         """Raises NoContent."""
-        facts = {
-            **self.common,
-            "shopper": {"id": person.name, "language": person.language, "attributes": person.attributes},
-            "attributes": person.attributes,
-            "unsubscribe_url": leave,
-            "preferences_url": choose,
-            "_clock": person.time_zone or self.clock,
-        }
+        facts = self.facts(person, leave, choose)
         try:
             subject = mime.one_line(write(letter.subject, facts))
             page, plain = write(letter.page, facts, addresses), write(letter.plain, facts, addresses)
@@ -195,6 +188,24 @@ class Composer:
         if not subject or len(subject) > mime.LONGEST_SUBJECT:
             raise NoContent("subject")
         return Written(subject, page, plain)
+
+    def facts(self, person: Person, leave: str, choose: str) -> dict[str, object]:
+        """All that a template sees."""
+        return {
+            **self.common,
+            "shopper": {"id": person.name, "language": person.language, "attributes": person.attributes},
+            "attributes": person.attributes,
+            "unsubscribe_url": leave,
+            "preferences_url": choose,
+            "_clock": person.time_zone or self.clock,
+        }
+
+    def line(self, source: str, person: Person, leave: str, choose: str) -> str:
+        """One line of Liquid by itself. Raises NoContent."""
+        try:
+            return mime.one_line(write(plain_liquid().compile(mime.one_line(source)), self.facts(person, leave, choose)))
+        except LiquidError as error:
+            raise NoContent(checking.words_of(error)) from None
 
     def bytes_of(self, letter: Letter, written: Written, to: str, own: bytes) -> Mail:
         """Raises NoContent."""

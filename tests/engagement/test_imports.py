@@ -1,10 +1,14 @@
 """Files of shoppers are taken in: as the columns say, once, after whatever crash, with their faults by line and nobody's data in them."""
 
 import json
+import signal
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -19,6 +23,8 @@ from engagement.profiles.record import record
 
 pytestmark = pytest.mark.django_db
 State = ShopperImport.State
+ROOT: Final = Path(__file__).resolve().parents[2]
+WORKER: Final = "import django; django.setup(); from engagement import imports; imports.work(turn_s=60)"
 AGREED: Final = Terms("marketing", "v3", "till", "2026-11-01T00:00:00+00:00", everybody=True)
 TEXT: Final = "Customer ID;E-Mail;Language;tier;visits;VIP\r\na;a@example.com;en;gold;3;yes\r\nb;b@example.com;;;4,5;no\r\n"
 
@@ -251,6 +257,23 @@ def test_files_that_nobody_takes_in_are_emptied_after_a_week(acme: Organisation)
     ShopperImport.objects.filter(pk=old.pk).update(created_at=timezone.now() - timedelta(days=8))
     tasks.forget_answers()
     assert {row.pk: bool(row.content) for row in ShopperImport.objects.all()} == {old.pk: False, fresh.pk: True}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_worker_that_is_killed_before_its_commit_leaves_nothing_and_the_next_one_goes_on(
+    acme: Organisation, environment: dict[str, str], tmp_path: Path
+) -> None:
+    row = uploaded(acme)
+    imports.look(row, mapping=meant(row), terms=AGREED, into=None)
+    worked(row)
+    imports.take_in(row)
+    once = tmp_path / "once"
+    once.touch()
+    own = {**environment, "DJANGO_SETTINGS_MODULE": "engagement.settings", "FAULT": "import.before_commit:kill", "FAULT_ONCE": str(once)}
+    ended = [subprocess.run([sys.executable, "-c", WORKER], cwd=ROOT, env=own, timeout=60, check=False).returncode for _ in range(2)]
+    assert ended == [-signal.SIGKILL, 0]
+    row.refresh_from_db()
+    assert (row.state, counts(row), set(told(acme)), Consent.objects.count()) == (State.FINISHED, (2, 0, 0, 0), {"a", "b"}, 2)
 
 
 @pytest.mark.django_db(transaction=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from django.conf import settings
 from django.db import connection, transaction
 
 from engagement.faults import point
@@ -15,8 +16,9 @@ from notifications.eligibility import Later, Terms
 from notifications.mail import Person
 from notifications.models import Campaign, MessageState, Reason
 
-LEASE: Final = timedelta(minutes=15)  # an older claim is a dead one's: longer than a sender may hold on, and the longest that a mail can take after it
 HOLD_S: Final = 300.0  # a sender hands nothing to the wire so long after its claim
+# An older claim is a dead one's: longer than a sender may hold on, and the longest that a mail can take after it (a few waits for the server).
+LEASE: Final = timedelta(seconds=HOLD_S + max(600, 5 * settings.MAIL_TIMEOUT_S))
 
 
 @dataclass(frozen=True, slots=True)

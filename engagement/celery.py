@@ -23,6 +23,7 @@ TIMETABLE: Final[dict[str, dict[str, Any]]] = {
     "imports of shoppers": {"task": "engagement.tasks.work_imports", "schedule": 2.0, "options": {"expires": 2}},
     "nightly recount": {"task": "analytics.tasks.recount", "schedule": crontab(hour="3", minute="10"), "options": {"expires": 12 * 3600}},
     "audiences kept fresh": {"task": "analytics.tasks.refresh_audiences", "schedule": 2.0, "options": {"expires": 2}},
+    "feedback applied": {"task": "notifications.tasks.apply_feedback", "schedule": 2.0, "options": {"expires": 2}},
     "alarms": {"task": "notifications.tasks.evaluate", "schedule": 30.0, "options": {"expires": 30}},
 }
 

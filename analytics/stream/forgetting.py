@@ -62,6 +62,8 @@ def late(connection: Connection, wanted: Wanted) -> None:
         if wanted.shopper in members:
             members.discard(wanted.shopper)
             connection.execute("UPDATE analytics_audience SET members = %s, count = %s WHERE id = %s", [pack_set(members), len(members), id])
+    # A refresh that has worked its sets out already, and waits for the row to write them, finds another state than it began with and gives up.
+    connection.execute("UPDATE analytics_audience SET state = '' WHERE organisation_id = %s", [wanted.organisation])
     _changes(connection, wanted)
 
 

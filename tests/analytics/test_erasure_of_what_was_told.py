@@ -11,6 +11,8 @@ import pytest
 from django.db import connection, connections
 from pyroaring import BitMap
 
+from analytics.audiences import columns
+from analytics.audiences import refresh as refreshing
 from analytics.facts import pack_set, unpack_set
 from analytics.models import Audience, AudienceChange
 from analytics.stream import erasing, loop
@@ -125,6 +127,23 @@ def test_nothing_of_somebody_is_left_in_any_table_and_the_others_stay(acme: Orga
     sent.refresh_from_db()
     assert (sent.shopper_id, sent.state) == (ben, "sent")
     assert Message.objects.filter(run=run).count() == 2  # the sums still add up
+
+
+def test_a_refresh_that_waits_with_an_older_set_writes_nobody_back(acme: Organisation, ann: int, ben: int, worker: loop.Worker) -> None:
+    """It has worked out who is in the audience, and the erasure comes before it has written it down."""
+    made = Audience.objects.create(organisation=acme, key="mailed", name="Mailed", rule={"consent": {"channel": "email"}})
+    refreshing.one(made.pk)
+    record(acme, [{"id": "crm-cid", "consents": [{"channel": "email", "given": True, "at": NOW.isoformat()}]}], "ops", NOW)
+    [saved] = refreshing._saved("WHERE id = %s", [made.pk])
+    members = columns.of(acme).consented("email", "marketing")
+    view = columns.of(acme)
+    assert len(members) == 3
+    ask(acme, "crm-ann")
+    erased(worker)
+    assert not refreshing._write(saved, members, view, NOW)
+    assert traces(ann) == {}
+    assert refreshing.one(made.pk)
+    assert traces(ann) == {} and Audience.objects.get().count == 2
 
 
 def test_the_rivals_sets_and_files_are_left_alone(acme: Organisation, rival: Organisation, ann: int, worker: loop.Worker) -> None:

@@ -24,6 +24,8 @@ TIMETABLE: Final[dict[str, dict[str, Any]]] = {
     "nightly recount": {"task": "analytics.tasks.recount", "schedule": crontab(hour="3", minute="10"), "options": {"expires": 12 * 3600}},
     "audiences kept fresh": {"task": "analytics.tasks.refresh_audiences", "schedule": 2.0, "options": {"expires": 2}},
     "feedback applied": {"task": "notifications.tasks.apply_feedback", "schedule": 2.0, "options": {"expires": 2}},
+    "messages planned": {"task": "notifications.tasks.plan", "schedule": 2.0, "options": {"expires": 2}},
+    "messages swept up after": {"task": "notifications.tasks.sweep", "schedule": 10.0, "options": {"expires": 10}},
     "alarms": {"task": "notifications.tasks.evaluate", "schedule": 30.0, "options": {"expires": 30}},
 }
 

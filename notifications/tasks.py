@@ -1,9 +1,14 @@
-"""What the timetable calls."""
+"""What the timetable calls. Each looks at the rows for what is to be done: a lost call is made good by the next, a doubled one finds nothing, or shares."""
+
+import threading
+from typing import Any
 
 from celery import shared_task
+from celery.signals import worker_shutting_down
 from django.utils import timezone
 
-from notifications import ops
+from notifications import ops, planning
+from notifications.delivery import sweep as sweeping
 from notifications.feedback import apply
 
 
@@ -17,3 +22,24 @@ def evaluate() -> None:
 def apply_feedback() -> None:
     """What providers told of the mail, while there is any. A doubled call finds the rows held."""
     apply.apply()
+
+
+_stopping = threading.Event()
+
+
+@worker_shutting_down.connect
+def stop(**_: Any) -> None:
+    """Whoever is at work gives back what has not left, and ends within a second or so."""
+    _stopping.set()
+
+
+@shared_task(name="notifications.tasks.plan", ignore_result=True)
+def plan() -> None:
+    """Every two seconds: campaigns that are due, and runs whose messages are not planned yet."""
+    planning.plan(stopping=_stopping.is_set)
+
+
+@shared_task(name="notifications.tasks.sweep", ignore_result=True)
+def sweep() -> None:
+    """Every ten seconds: claims of the dead, messages of cancelled campaigns, runs with nothing left, campaigns of which too much fails."""
+    sweeping.sweep()

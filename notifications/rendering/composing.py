@@ -1,6 +1,7 @@
 """A campaign's mails: everything that is the same for all is made once, and each takes a fraction of a millisecond."""
 
 import functools
+import re
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from notifications.rendering import checking, mime, preparing
 from notifications.rendering.liquid import Addresses, Liquid, Template, write
 from notifications.rendering.preparing import Frame
 
+_GAPS: Final = re.compile(r"\n(?:[ \t]*\n){2,}")  # where a condition stood between two paragraphs
 LARGEST_MAIL: Final = 1_000_000  # bytes, as it leaves
 
 
@@ -187,7 +189,7 @@ class Composer:
             raise NoContent(checking.words_of(error)) from None
         if not subject or len(subject) > mime.LONGEST_SUBJECT:
             raise NoContent("subject")
-        return Written(subject, page, plain)
+        return Written(subject, page, _GAPS.sub("\n\n", plain))
 
     def facts(self, person: Person, leave: str, choose: str) -> dict[str, object]:
         """All that a template sees."""

@@ -12,6 +12,9 @@ _BLOCKS: Final = frozenset("p div table tr section article header footer h1 h2 h
 _APART: Final = frozenset("p h1 h2 h3 h4 h5 h6 ul ol blockquote table pre".split())  # with an empty line before  # noqa: SIM905
 _UNSEEN: Final = frozenset("style script head title template".split())  # noqa: SIM905
 _EMPTY: Final = frozenset("br hr img input meta link col area base wbr".split())  # noqa: SIM905
+_BREAK: Final = "\0"  # a line ends here, if it has begun
+_GAP: Final = "\1"  # and an empty one follows
+_BREAKS: Final = re.compile(r"[ \t]*[\0\1][\0\1 \t]*")
 _HIDDEN: Final = re.compile(r"display\s*:\s*none|mso-hide\s*:\s*all", re.IGNORECASE)
 _ADDRESS: Final = re.compile(r"https?://[^\s<>\"]+")
 _AFTER: Final = ".,;:!?)'’”"
@@ -37,8 +40,8 @@ class _Reader(HTMLParser):
         elif tag == "a":
             self.links.append((known.get("href", ""), len(self.out)))
         elif tag in _BLOCKS:
-            self.out.append("\0\0" if tag in _APART else "\0")
-            self.out.append("- " if tag == "li" else "---\0" if tag == "hr" else "")
+            self.out.append(_GAP if tag in _APART else _BREAK)
+            self.out.append("- " if tag == "li" else f"---{_BREAK}" if tag == "hr" else "")
         elif tag in {"td", "th"}:
             self.out.append(" ")
 
@@ -54,11 +57,11 @@ class _Reader(HTMLParser):
             if href and not href.startswith("#") and href.removeprefix("mailto:").removeprefix("tel:") != words:
                 self.out.append(f" ({href.removeprefix('mailto:').removeprefix('tel:')})" if words else href)
         elif tag in _BLOCKS:
-            self.out.append("\0\0" if tag in _APART else "\0")
+            self.out.append(_GAP if tag in _APART else _BREAK)
 
     def handle_data(self, data: str) -> None:
         if not self.unseen:
-            self.out.append(re.sub(r"\s+", " ", data.replace("\0", "")))
+            self.out.append(re.sub(r"\s+", " ", data.replace(_BREAK, "").replace(_GAP, "")))
 
     def handle_comment(self, data: str) -> None:
         if not self.unseen and MARK.fullmatch(data):
@@ -70,8 +73,7 @@ def of_page(page: str) -> str:
     reader = _Reader()
     reader.feed(page)
     reader.close()
-    text = re.sub(r"[ \t]*\0[ \t]*", "\0", "".join(reader.out))
-    text = re.sub(r"\0+", lambda match: "\n\n" if len(match.group()) > 1 else "\n", text)
+    text = _BREAKS.sub(lambda match: "\n\n" if _GAP in match.group() else "\n", "".join(reader.out))
     lines = (re.sub(r"[ \t\u00a0]+", " ", line).strip() for line in text.split("\n"))
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
 

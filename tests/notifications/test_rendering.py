@@ -256,3 +256,12 @@ def test_the_policys_sender_speaks_where_the_campaign_names_none(acme: Organisat
     mail = compose(made).mail(1, variant_of(made), ANN)
     assert mail.sender == "post@xn--bro-hoa.example"
     assert parsed(mail)["From"].addresses[0].display_name == "Büro, Süd"
+
+
+def test_the_text_reads_like_a_letter(acme: Organisation) -> None:
+    body = """<h1>Hello {{ attributes.first }}</h1><!-- not this --><div style="display:none">nor this</div>{% if attributes.no %}<p>x</p>{% endif %}
+      <p>Two  things<br>for you:</p><ul><li>one</li>
+      <li>two &amp; <b>half</b></li></ul><table><tr><td>a</td><td>b</td></tr><tr><td>c</td></tr></table><img src="https://x.example/y" alt="A cup"><hr>
+      <a href="mailto:us@x.example">us@x.example</a>"""
+    text = part(sent(acme, Draft(body=body)), "plain").replace("\r\n", "\n").partition("\n\n-- ")[0]
+    assert text == "Hello Ann\n\nTwo things\nfor you:\n\n- one\n- two & half\n\na b\nc\n\nA cup\n---\nus@x.example"

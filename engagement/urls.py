@@ -41,6 +41,7 @@ urlpatterns = [
     path("healthz/live", health.live),
     path("healthz/ready", health.ready),
     path("api/v1/", include("analytics.urls")),
+    path("api/v1/", include("notifications.urls")),
     path("api/v1/purchases", purchase_door.Purchases.as_view(), name="purchases"),
     path("api/v1/shoppers", shopper_door.Shoppers.as_view(), name="shoppers"),
     path("api/v1/shoppers/<path:shopper>", shopper_door.Shopper.as_view(), name="shopper"),

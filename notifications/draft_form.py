@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from email.errors import MessageError
-from email.headerregistry import HeaderRegistry
-from typing import Any, Final, Literal
+from email.headerregistry import Address, HeaderRegistry
+from typing import Any, Final, Literal, cast
 from zoneinfo import ZoneInfo, available_timezones
 
 from django.utils.translation import gettext as _
@@ -195,18 +195,30 @@ def read(told: Any) -> Draft:
 
 
 def sender(top: Reader) -> str:
+    """`Name <address>`; empty where it is left out."""
     value = top.line("from", most=320)
-    if not value:
-        return ""
-    try:
-        header = HeaderRegistry()("from", value)
-        parsed = header.addresses[0] if len(header.addresses) == 1 and not header.defects else None
-    except (ValueError, MessageError, IndexError):
-        parsed = None
-    if parsed is None or not parsed.username or "." not in parsed.domain:
+    if value and not _parsed(value):
         top.wrong("from", "invalid", _("Give one address such as News <news@example.com>."))
         return ""
     return value
+
+
+def address(top: Reader, name: str) -> str:
+    """Of one mailbox, without its owner's name."""
+    value = top.line(name, required=True, most=254)
+    found = _parsed(value) if value else None
+    if value and found is None:
+        top.wrong(name, "invalid", _("Give one address such as me@example.com."))
+    return found.addr_spec if found else ""
+
+
+def _parsed(value: str) -> Address | None:
+    try:
+        header = cast(Any, HeaderRegistry()("from", value))
+    except (ValueError, MessageError, IndexError):
+        return None
+    found: Address | None = header.addresses[0] if len(header.addresses) == 1 and not header.defects else None
+    return found if found and found.username and "." in found.domain else None
 
 
 def _holdout(top: Reader) -> Decimal:

@@ -48,11 +48,17 @@ from tests.cast import acme_file
 # Who may GET an address (what a role sees there is a matter of scope): anybody, readers (a secret key or a member), members.
 ANYBODY: Final = {"admin/login/", "admin/logout/", "admin/jsi18n/", "healthz/live", "healthz/ready", "api/v1/schema", "api/v1/docs", "^api/", ""}
 REPORTED: Final = {f"api/v1/reports/{name}" for name in REPORTS}
-READERS: Final = {"api/v1/stays", "api/v1/status", "api/v1/places", "api/v1/audiences"} | REPORTED
+READERS: Final = {"api/v1/stays", "api/v1/status", "api/v1/places", "api/v1/audiences", "api/v1/campaigns"} | REPORTED
 WRITERS: Final = {"api/v1/purchases", "api/v1/shoppers", "api/v1/audiences/count"}  # a secret key or an owner (of shoppers a marketer too), by POST alone
 ERASERS: Final = {"api/v1/shoppers/<path:shopper>"}  # a secret key or an owner, by DELETE; who may tell of shoppers looks, by GET
 # What has a key of its own in its address: whose rows these are. Read by GET; who may market changes some of it by PUT and DELETE.
-KEYED: Final = {f"api/v1/audiences/<str:key>{more}": "analytics.Audience" for more in ("", "/members", "/changes")}
+OF_A_CAMPAIGN: Final = (
+    *("", "/funnel", "/messages", "/report", "/why"),
+    *("/send", "/pause", "/resume", "/cancel", "/approve", "/unschedule", "/release"),  # by POST alone
+)
+KEYED: Final = {f"api/v1/audiences/<str:key>{more}": "analytics.Audience" for more in ("", "/members", "/changes")} | {
+    f"api/v1/campaigns/<str:key>{more}": "notifications.Campaign" for more in OF_A_CAMPAIGN
+}
 MAILED: Final = {f"m/{room}/<path:token>" for room in "ocup"}  # whoever has the signed address from a mail
 MEMBERS: Final = {
     "admin/",
@@ -374,7 +380,7 @@ def test_a_stranger_erases_nobody(world: Organisation, strangers: dict[str, Clie
     assert everything() == before
 
 
-@pytest.mark.parametrize("method", ["put", "delete"])
+@pytest.mark.parametrize("method", ["post", "put", "patch", "delete"])
 def test_a_stranger_changes_nothing_that_has_a_key(world: Organisation, strangers: dict[str, Client], method: str) -> None:
     before = everything()
     for role, client in strangers.items():

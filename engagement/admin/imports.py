@@ -85,6 +85,12 @@ REASONS: Final = {
 }
 
 
+class DayInput(UnfoldAdminSingleDateWidget):  # type: ignore[misc]
+    """The browser's own: it needs no script, and shows days as its reader writes them."""
+
+    input_type = "date"
+
+
 class UploadForm(forms.Form):
     file = forms.FileField(label=gettext_lazy("File"), allow_empty_file=True, widget=UnfoldAdminFileFieldWidget(attrs={"accept": ".csv,.txt,.tsv,text/csv"}))
 
@@ -102,7 +108,7 @@ class MappingForm(forms.Form):
     source = forms.CharField(
         required=False, max_length=told.LONGEST_SOURCE, label=gettext_lazy("Source: where they said so"), widget=UnfoldAdminTextInputWidget()
     )
-    at = forms.DateField(required=False, label=gettext_lazy("Date"), widget=UnfoldAdminSingleDateWidget())
+    at = forms.DateField(required=False, label=gettext_lazy("Date"), widget=DayInput(format="%Y-%m-%d"))
     into = forms.ModelChoiceField(
         ShopperList.objects.none(),
         required=False,
@@ -242,6 +248,7 @@ class ShopperImportAdmin(ScopedAdmin):
             columns=list(_columns(row, form)) if form else [],
             working=row.state in imports.WORKED,
             far=_far(row),
+            good=row.created + row.updated + row.unchanged,
             tag=self.state_tag(row),
             uploaded=self.uploaded(row),
             faults=[_fault(fault, names) for fault in row.faults[:SHOWN]],

@@ -53,6 +53,7 @@ def test_from_the_upload_to_the_shoppers(client: Client, acme: Organisation) -> 
     imports.work()
     assert client.get(f"{ADDRESS}{row.pk}/progress").json()["finished"] is True
     shown = page(client, row)
+    assert 'type="date" name="at" value="2026-11-01"' in shown and "Take in 1 row<" in shown
     assert "What it would do" in shown and "It is not one e-mail address." in shown and "nonsense@" not in shown.split("What the columns are")[0]
     assert not Shopper.objects.exists()
     assert client.post(f"{ADDRESS}{row.pk}/run/").status_code == 302

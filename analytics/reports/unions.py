@@ -52,7 +52,7 @@ def _of_stored(sets: Sequence[BitMap], digests: Ints) -> BitMap:
 
 def _keep(key: bytes, found: BitMap) -> None:
     global _size
-    size = sum(value for name, value in found.get_statistics().items() if name.startswith("n_bytes")) + 500
+    size = sum(int(str(value)) for name, value in found.get_statistics().items() if name.startswith("n_bytes")) + 500
     with _lock:
         if key in _kept:
             return

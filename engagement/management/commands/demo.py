@@ -15,6 +15,11 @@ from engagement import demonstration, supervisor
 from engagement.feeder import Feeder
 
 ASK_EVERY_S: Final = 0.2
+_DEMONSTRATION: Final = (
+    supervisor.Process("demo", [sys.executable, "manage.py", "demo", "--feed"], floor=0),
+    # Audiences and campaigns, once the history is in. They are made above this app, so it is started by its name.
+    supervisor.Process("marketing", [sys.executable, "manage.py", "demo_campaigns"], floor=0, once=True),
+)
 
 
 class Command(BaseCommand):
@@ -28,7 +33,7 @@ class Command(BaseCommand):
         if options["feed"]:
             self._feed()
         else:
-            sys.exit(supervisor.run([*supervisor.PROCESSES, supervisor.Process("demo", [sys.executable, "manage.py", "demo", "--feed"], floor=0)]))
+            sys.exit(supervisor.run([*supervisor.PROCESSES, *_DEMONSTRATION]))
 
     def _feed(self) -> None:
         stop, asked = threading.Event(), threading.Event()

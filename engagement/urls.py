@@ -7,6 +7,7 @@ from analytics import dashboard, pages
 from analytics.admin import audiences, trials
 from engagement import health, purchase_door, shopper_door
 from engagement.api import NothingHere
+from notifications import feedback_door
 from notifications.admin import campaigns, policy, recipients
 
 seen = admin.site.admin_view  # logged in, as a member
@@ -37,6 +38,7 @@ urlpatterns = [
     path("admin/notifications/policy/", seen(policy.policy), name="sending_policy"),
     path("admin/notifications/policy/topics/", seen(policy.topics), name="topics"),
     path("admin/", admin.site.urls),
+    path("v1/feedback/ses", feedback_door.ses, name="feedback_ses"),  # engagement.asgi brings it past the device door
     path("m/", include("notifications.hosted")),
     path("healthz/live", health.live),
     path("healthz/ready", health.ready),

@@ -49,6 +49,7 @@ from tests.cast import acme_file
 ANYBODY: Final = {"admin/login/", "admin/logout/", "admin/jsi18n/", "healthz/live", "healthz/ready", "api/v1/schema", "api/v1/docs", "^api/", ""}
 REPORTED: Final = {f"api/v1/reports/{name}" for name in REPORTS}
 READERS: Final = {"api/v1/stays", "api/v1/status", "api/v1/places", "api/v1/audiences", "api/v1/campaigns"} | REPORTED
+TOLD_BY_OTHERS: Final = {"v1/feedback/ses"}  # notices that Amazon signed, by POST alone
 WRITERS: Final = {"api/v1/purchases", "api/v1/shoppers", "api/v1/audiences/count"}  # a secret key or an owner (of shoppers a marketer too), by POST alone
 ERASERS: Final = {"api/v1/shoppers/<path:shopper>"}  # a secret key or an owner, by DELETE; who may tell of shoppers looks, by GET
 # What has a key of its own in its address: whose rows these are. Read by GET; who may market changes some of it by PUT and DELETE.
@@ -145,6 +146,7 @@ def inventory() -> set[str]:
         | MAILED
         | READERS
         | WRITERS
+        | TOLD_BY_OTHERS
         | ERASERS
         | KEYED.keys()
         | MEMBERS

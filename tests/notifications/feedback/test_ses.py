@@ -197,7 +197,7 @@ def mangled(told: Any, dice: random.Random) -> Any:
 def test_nothing_that_is_mangled_does_more_than_be_unreadable() -> None:
     dice = random.Random(20261121)
     seen = 0
-    for _round in range(6000 * DEPTH):
+    for _round in range(3000 * DEPTH):
         told = event(dice.choice(list(KINDS)), dice.choice([None, 17]))
         for _again in range(dice.randint(1, 6)):
             if len(places(told)) > 1:
@@ -216,7 +216,7 @@ def test_nothing_that_is_mangled_does_more_than_be_unreadable() -> None:
             assert found.kind in KINDS and len(found.detail) <= 200 and len(found.provider_id) <= 128 and found.at.tzinfo
             assert not any("\0" in one or "\n" in one for one in (found.detail, found.provider_id, found.source, *found.addresses))
             assert found.message is None or 0 < found.message < 2**63
-    assert seen > 1000  # most of it still says something
+    assert seen > 500  # most of it still says something
 
 
 @pytest.mark.skipif(not SAMPLES.exists(), reason="The samples of Amazon's notices are not beside this checkout.")

@@ -54,8 +54,8 @@ WRITERS: Final = {"api/v1/purchases", "api/v1/shoppers", "api/v1/audiences/count
 ERASERS: Final = {"api/v1/shoppers/<path:shopper>"}  # a secret key or an owner, by DELETE; who may tell of shoppers looks, by GET
 # What has a key of its own in its address: whose rows these are. Read by GET; who may market changes some of it by PUT and DELETE.
 OF_A_CAMPAIGN: Final = (
-    *("", "/funnel", "/messages", "/report", "/why"),
-    *("/send", "/pause", "/resume", "/cancel", "/approve", "/unschedule", "/release"),  # by POST alone
+    *("", "/funnel", "/messages", "/report", "/why", "/preview"),
+    *("/send", "/pause", "/resume", "/cancel", "/approve", "/unschedule", "/release", "/check", "/test"),  # by POST alone
 )
 KEYED: Final = {f"api/v1/audiences/<str:key>{more}": "analytics.Audience" for more in ("", "/members", "/changes")} | {
     f"api/v1/campaigns/<str:key>{more}": "notifications.Campaign" for more in OF_A_CAMPAIGN
@@ -98,6 +98,8 @@ MEMBERS: Final = {
     "admin/notifications/campaign/<int:pk>/review/",
     "admin/notifications/campaign/<int:pk>/why/",
     "admin/notifications/campaign/new/",
+    "admin/notifications/mailbox/",
+    "admin/notifications/mailbox/<str:name>/",
     "admin/notifications/policy/",
     "admin/notifications/policy/topics/",
     "admin/organisation/",
@@ -246,6 +248,7 @@ def filled(address: str, organisation: Organisation) -> list[str]:
         return [f"/{address}", f"/{address}?{asked}", f"/{address}?organisation=acme&{asked}"]
     plain = {
         "^api/": "api/anything",
+        "admin/notifications/mailbox/<str:name>/": "admin/notifications/mailbox/20261121-100000-000000-1-1/",
         "admin/(?P<url>.*)$": "admin/anything",
         "admin/^(?P<app_label>engagement|auth|analytics|notifications)/$": "admin/engagement/",
     }

@@ -228,6 +228,7 @@ def review(request: HttpRequest, pk: int) -> HttpResponseBase:
             key=campaign.key,
             planned=campaign.send_at is not None or campaign.recurrence is not None,
             approved=approved or not needed,
+            sender=bool(campaign.sender or policy.sender),
             time_zone=campaign.time_zone,
             after=reverse("campaign", args=[pk]),
             texts=words.review(),

@@ -54,6 +54,7 @@ def review() -> dict[str, str]:
         "quiet_none": _("No quiet hours stand in the way."),
         "quiet_held": _("{n} wait until their quiet hours are over, the last until {time}."),
         "quiet_dropped": _("{n} would fall into quiet hours and get nothing."),
+        "no_sender": _("Name a sender first: in the campaign, or for all campaigns in the sending policy."),
         "unapproved": _("It has to be approved first."),
         "errors": _("Mend the remarks first."),
         "remark_error": _("mend"),

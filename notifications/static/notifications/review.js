@@ -70,7 +70,7 @@ function remarks(listed) {
 function button() {
   const send = byId("send");
   const n = funnel?.left ?? 0;
-  const why = !funnel ? "" : errors ? text("errors") : !given.approved ? text("unapproved") : !n && !given.planned ? text("none_says") : "";
+  const why = !funnel ? "" : errors ? text("errors") : !given.sender ? text("no_sender") : !given.approved ? text("unapproved") : !n && !given.planned ? text("none_says") : "";
   const name = given.planned ? "plan" : "send";
   send.textContent = !funnel ? text("counting") : !n && !given.planned ? text("send_none") : n === 1 ? text(`${name}_one`) : text(name, { n: figure(n) });
   send.disabled = !funnel || Boolean(why);

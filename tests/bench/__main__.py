@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import psutil
 
-from tests.bench import audiences
+from tests.bench import audiences, campaigns
 from tests.bench import figures as reports
 from tests.bench.bench import Bench
 
@@ -131,6 +131,7 @@ def main() -> None:
                 "latency": lambda: latency(bench, table),
                 "sizes": lambda: sizes(bench, table, options.largest),
                 "audiences": lambda: audiences.measure(Path(folder) / "audiences", table.add, stays=options.stays),
+                "campaigns": lambda: campaigns.measure(Path(folder) / "campaigns", table.add, stays=options.stays, repeats=options.repeats),
                 "figures": lambda: figures(Path(folder), table, stays=options.stays, repeats=options.repeats, cold=options.cold),
             }
             for name, step in steps.items():

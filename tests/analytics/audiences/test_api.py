@@ -102,7 +102,12 @@ def test_a_faulty_rule_is_refused_with_every_place(people: dict[str, Shopper], a
     rule = {"any": [{"visited": {"zone": "arcade-shop"}}, {"list": "none"}, {"audience": "none"}, {"campaign": {"key": "none", "state": "sent"}}]}
     refused = ask("post", "/count", {"rule": rule})
     assert (refused.status_code, refused.json()["code"]) == (400, "bad_parameter")
-    assert sorted(one["parameter"] for one in refused.json()["errors"]) == ["rule.any.0.visited.zone", "rule.any.1.list", "rule.any.2.audience", "rule.any.3.campaign.key"]
+    assert sorted(one["parameter"] for one in refused.json()["errors"]) == [
+        "rule.any.0.visited.zone",
+        "rule.any.1.list",
+        "rule.any.2.audience",
+        "rule.any.3.campaign.key",
+    ]
     refused = ask("post", "", {"key": "count", "name": "", "rule": {"visited": {"brand": "brew", "within_days": "x"}}})
     assert [one["parameter"] for one in refused.json()["errors"]] == ["key", "name", "rule.visited.within_days"]
     for body in ({}, {"rule": {"list": "x"}, "more": 1}, [1], "x"):
@@ -146,7 +151,10 @@ def test_who_may_look_and_who_may_write(
 
     for user in (alice, emma):
         assert ask("post", "", body, client=session(user)).status_code in (200, 201)
-    looker, refused = session(bob), (ask("post", "", body, client=session(bob)), ask("put", "/a", {"name": "B"}, client=session(bob)), ask("delete", "/a", client=session(bob)))
+    looker, refused = (
+        session(bob),
+        (ask("post", "", body, client=session(bob)), ask("put", "/a", {"name": "B"}, client=session(bob)), ask("delete", "/a", client=session(bob))),
+    )
     assert [one.status_code for one in refused] == [403, 403, 403]
     for path in ("", "/a", "/a/members", "/a/changes"):
         assert ask("get", path, client=looker).status_code == 200

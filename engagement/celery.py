@@ -25,6 +25,7 @@ TIMETABLE: Final[dict[str, dict[str, Any]]] = {
     "audiences kept fresh": {"task": "analytics.tasks.refresh_audiences", "schedule": 2.0, "options": {"expires": 2}},
     "feedback applied": {"task": "notifications.tasks.apply_feedback", "schedule": 2.0, "options": {"expires": 2}},
     "messages planned": {"task": "notifications.tasks.plan", "schedule": 2.0, "options": {"expires": 2}},
+    "account asked": {"task": "notifications.tasks.ask_account", "schedule": 60.0, "options": {"expires": 60}},
     "messages swept up after": {"task": "notifications.tasks.sweep", "schedule": 10.0, "options": {"expires": 10}},
     "alarms": {"task": "notifications.tasks.evaluate", "schedule": 30.0, "options": {"expires": 30}},
 }

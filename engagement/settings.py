@@ -87,8 +87,7 @@ MAIL_TIMEOUT_S = environment.integer("ATRIUM_MAIL_TIMEOUT_S", 60, 1, 600)
 SEND_RATE = environment.integer("ATRIUM_SEND_RATE", 0, 0, 100_000)  # 0: no limit of our own
 SES_CONFIGURATION_SET = environment.text("SES_CONFIGURATION_SET")
 INSTANCE = environment.text("ATRIUM_INSTANCE")  # which installation this is: a copy of its database elsewhere sends nothing
-INSTALLATION = environment.text("ATRIUM_INSTALLATION")
-EMAIL_BACKEND = "notifications.channels.account_mail.Backend"
+EMAIL_BACKEND = "notifications.account_mail.Backend"
 
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 ROOT_URLCONF = "engagement.urls"

@@ -10,6 +10,8 @@ before it, at most rate * MARGIN * (1 + LATE_S); MARGIN keeps that below the rat
 Marketing is given no more than AHEAD_S of instants beforehand. Transactional mail takes the next instant, so it waits no longer than that.
 """
 
+import hashlib
+import logging
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -17,17 +19,19 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
-from uuid import uuid4
 
 from django.conf import settings
 from django.db import connection
 
-from notifications.channels.wire import Timed, Wait
+from notifications.channels import email
+from notifications.channels.wire import NotTold, Timed, Wait
 from notifications.mail import Mail
+
+logger = logging.getLogger("atrium.governor")
 
 MARKETING: Final = "marketing"
 TRANSACTIONAL: Final = "transactional"
-MARGIN: Final = 0.985  # 1 / (1 + LATE_S), rounded down
+MARGIN: Final = 0.984  # 1 / (1 + LATE_S), less a millisecond for what the processes' ideas of the database's clock differ
 AHEAD_S: Final = 0.04
 QUOTA_KEPT: Final = 0.05  # share of the day's quota that is kept for transactional mail
 SLOWER: Final = 0.5  # of the pace, each time that the provider says we are too fast
@@ -59,7 +63,9 @@ class Pace:
 _BACK: Final = f"extract(epoch FROM clock_timestamp() - backed_off_at) / {FASTER_S}"
 _LIMITS: Final = f"""SELECT rate, quota, sent, brake, home, least(1, pace + coalesce({_BACK}, 1))::float8
     FROM notifications_sendingaccount WHERE id = 1"""
-_TAKE: Final = """WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
+# Nobody waits for the disk: what a crash of the database forgets is less than the second that it is away. In a transaction of the caller's it is his affair.
+_TAKE: Final = """WITH clock AS MATERIALIZED (
+        SELECT clock_timestamp() AS now, CASE WHEN %(alone)s THEN set_config('synchronous_commit', 'off', true) END),
     before AS (SELECT a.id, greatest(coalesce(a.free_at, c.now), c.now) AS free, c.now
                FROM notifications_sendingaccount a, clock c WHERE a.id = 1 FOR UPDATE OF a),
     given AS (SELECT b.*, greatest(0, least(%(most)s, floor((%(ahead)s - extract(epoch FROM b.free - b.now)) / %(step)s) + 1))::int AS n FROM before b)
@@ -83,7 +89,7 @@ def take(lane: str, n: int) -> Grant:
     step = 1 / rate
     # What is asked for on the wire's behalf may wait; a transactional mail's instant is however far away the others' last one is.
     ahead = AHEAD_S if lane == MARKETING else max(AHEAD_S, n * step) + 1.0
-    given, free, read_at = _row(_TAKE, {"most": n, "step": step, "ahead": ahead})
+    given, free, read_at = _row(_TAKE, {"most": n, "step": step, "ahead": ahead, "alone": not connection.in_atomic_block})
     first = free + _clock.behind(read_at)
     instants = tuple(first + place * step for place in range(given))
     return Grant(instants, max(first + given * step - ahead, time.monotonic()), "" if given == n else PACE)
@@ -199,34 +205,59 @@ def told(*, rate: float, quota: float, sent: float) -> None:
     )
 
 
+def refresh() -> None:
+    """Asks the provider. One that does not answer leaves what it said last."""
+    try:
+        limits = email.limits()
+    except NotTold as problem:
+        logger.error("The provider does not say how much the account may send (%s).", problem)
+        return
+    if limits is not None:
+        told(rate=limits.rate, quota=limits.quota, sent=limits.sent)
+
+
 # --- Which installation sends ---------------------------------------------------------------------------------------------
 
 
 def home_of_this() -> str:
-    """What tells this installation from a copy of its database that was brought up elsewhere: ATRIUM_INSTANCE, else where its database is."""
+    """What tells this installation from a copy that was brought up elsewhere: ATRIUM_INSTANCE, else its database's address and what the server says
+    of itself; where the database is on this machine, also which machine it is, and of the embedded one the folder.
+
+    A dump goes to another server, a snapshot to another address, a copied folder to another place or machine. Only the image of a whole machine,
+    started beside it with the same name, is not told apart: that one needs ATRIUM_INSTANCE.
+    """
     if settings.INSTANCE:
         return str(settings.INSTANCE)[:64]
-    if settings.EMBEDDED:
-        return _name_of_folder(settings.VAR / "instance")
     known = connection.settings_dict
-    return f"{known['HOST']}:{known['PORT']}/{known['NAME']}"[-64:]
+    return _digest(str(known["HOST"]), str(known["PORT"]), str(known["NAME"]))
 
 
 @cache
-def _name_of_folder(path: Path) -> str:
-    """Made once for the folder that the embedded database lies in: a dump that is brought back elsewhere does not bring it along."""
+def _digest(host: str, port: str, name: str) -> str:
+    where = [str(settings.VAR)] if settings.EMBEDDED else [host, port]  # the embedded one's port is another at each start
+    if settings.EMBEDDED or host in ("", "localhost", "127.0.0.1", "::1") or host.startswith("/"):
+        where.append(_machine())
+    return hashlib.sha256("\0".join([*where, name, _server()]).encode()).hexdigest()[:32]
+
+
+def _machine() -> str:
     try:
-        with path.open("x") as fresh:
-            fresh.write(uuid4().hex)
-    except FileExistsError:
-        pass
-    return path.read_text()
+        return Path("/etc/machine-id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def _server() -> str:
+    """PostgreSQL's own number, made with its folder. Some hosts keep it from ordinary users."""
+    if not _row("SELECT has_function_privilege('pg_control_system()', 'EXECUTE')")[0]:
+        return ""
+    return str(_row("SELECT system_identifier FROM pg_control_system()")[0])
 
 
 def at_home() -> bool:
     """Whether this installation is the one that sends. The first that asks becomes it."""
-    _account()
-    _execute("UPDATE notifications_sendingaccount SET home = %s WHERE id = 1 AND home = ''", [home_of_this()])
+    if not _account()[4]:
+        _execute("UPDATE notifications_sendingaccount SET home = %s WHERE id = 1 AND home = ''", [home_of_this()])
     return bool(_account()[4] == home_of_this())
 
 

@@ -7,7 +7,7 @@ from celery import shared_task
 from celery.signals import worker_shutting_down
 from django.utils import timezone
 
-from notifications import ops, planning
+from notifications import governor, ops, planning
 from notifications.delivery import sweep as sweeping
 from notifications.feedback import apply
 
@@ -43,3 +43,9 @@ def plan() -> None:
 def sweep() -> None:
     """Every ten seconds: claims of the dead, messages of cancelled campaigns, runs with nothing left, campaigns of which too much fails."""
     sweeping.sweep()
+
+
+@shared_task(name="notifications.tasks.ask_account", ignore_result=True)
+def ask_account() -> None:
+    """Every minute: how fast the provider lets the account send, and how much of today's quota is used."""
+    governor.refresh()

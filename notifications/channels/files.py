@@ -8,7 +8,7 @@ from itertools import count
 from pathlib import Path
 from typing import Final
 
-from notifications.channels.wire import LATE_S, Feed, ForNow, Late, Result, Sent, Timed, Wait
+from notifications.channels.wire import LATE_S, Feed, ForEver, ForNow, Late, Result, Sent, Timed, Wait
 from notifications.mail import Mail
 
 _number: Final = count()
@@ -37,12 +37,15 @@ class Files:
         """Nothing is kept open."""
 
     def _write(self, mail: Mail) -> Result:
+        """The envelope stands before it, as where a last server puts a mail into a box."""
+        if any(mark in mail.sender + mail.recipient for mark in "\r\n"):
+            return ForEver("The address cannot be used.")
         name = f"{datetime.now(UTC):%Y%m%d-%H%M%S-%f}-{os.getpid()}-{next(_number)}"
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             fresh = self._folder / f".{name}"
             with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                file.write(mail.bytes_)
+                file.write(f"Return-Path: <{mail.sender}>\r\nDelivered-To: {mail.recipient}\r\n".encode() + mail.bytes_)
             fresh.rename(self._folder / f"{name}.eml")
         except OSError as error:
             return ForNow(f"The folder of mails cannot be written: {error.strerror}.", of_all=True)

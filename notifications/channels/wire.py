@@ -65,6 +65,19 @@ class Wait:
     until: float
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a provider says of the account: mails a second; in 24 hours (below zero: no limit), and how many of them are used."""
+
+    rate: float
+    quota: float
+    sent: float
+
+
+class NotTold(Exception):
+    """The provider did not say. Its text may be shown."""
+
+
 Feed = Iterable[Mail | Timed | Wait]
 
 

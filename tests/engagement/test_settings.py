@@ -34,6 +34,8 @@ WRONG: Final = [
     ("BROKER_URL", f"redis://:{SECRET}@cache", ["'redis://'", "sqs://"]),
     ("EMAIL_URL", f"imap://me:{SECRET}@mail", ["'imap://'", "smtp://", "ses://"]),
     ("EMAIL_URL", f"smtp:me:{SECRET}", ["no scheme", "smtp://"]),
+    ("EMAIL_URL", f"smtp://me:{SECRET}@mail.example:post", ["wrong host or port", "smtp://"]),
+    ("ATRIUM_SEND_RATE", "fast", ["'fast'", "0 to 100000"]),
     ("SLACK_WEBHOOK_URL", f"http://hooks.slack.com/services/{SECRET}", ["'http://'", "https://"]),
     ("SLACK_WEBHOOK_URL", f"http://127.0.0.1.evil.example/{SECRET}", ["loopback"]),
     ("ATRIUM_URL", f"ftp://{SECRET}.example", ["'ftp://'", "https://host"]),
@@ -90,12 +92,22 @@ def test_an_alarm_may_go_to_https_or_to_this_machine(monkeypatch: pytest.MonkeyP
     assert environment.webhook("SLACK_WEBHOOK_URL") == address
 
 
-def test_mail_goes_into_a_folder_until_a_server_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_mail_goes_into_a_folder_until_a_server_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("EMAIL_URL", raising=False)
-    assert environment.mail("EMAIL_URL", str(tmp_path))["EMAIL_FILE_PATH"] == str(tmp_path)
-    monkeypatch.setenv("EMAIL_URL", "smtp+tls://me:secret@mail.example:587")
-    found = environment.mail("EMAIL_URL", str(tmp_path))
-    assert (found["EMAIL_HOST"], found["EMAIL_PORT"], found["EMAIL_USE_TLS"]) == ("mail.example", 587, True)
+    assert environment.mail("EMAIL_URL", region="").scheme == ""
+    monkeypatch.setenv("EMAIL_URL", "smtp+tls://me%40here:s%2Fcret@mail.example")
+    found = environment.mail("EMAIL_URL", region="")
+    assert (found.host, found.port, found.user, found.password) == ("mail.example", 587, "me@here", "s/cret")
+    assert "s/cret" not in repr(found)
+
+
+def test_ses_is_of_the_region_that_its_address_or_the_environment_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EMAIL_URL", "ses://")
+    assert environment.mail("EMAIL_URL", region="eu-west-1").host == "eu-west-1"
+    with pytest.raises(ImproperlyConfigured, match="AWS_REGION"):
+        environment.mail("EMAIL_URL", region="")
+    monkeypatch.setenv("EMAIL_URL", "ses://af-south-1")
+    assert environment.mail("EMAIL_URL", region="eu-west-1").host == "af-south-1"
 
 
 def test_what_needs_another_package_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,8 +116,8 @@ def test_what_needs_another_package_says_which(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(ImproperlyConfigured, match=r"boto3.*pip install"):
         environment.broker("BROKER_URL")
     monkeypatch.setenv("EMAIL_URL", "ses://")
-    with pytest.raises(ImproperlyConfigured, match=r"anymail.*pip install"):
-        environment.mail("EMAIL_URL", "")
+    with pytest.raises(ImproperlyConfigured, match=r"boto3.*pip install"):
+        environment.mail("EMAIL_URL", region="eu-west-1")
 
 
 def test_a_host_that_is_not_ours_is_refused_without_a_word_in_the_log(caplog: pytest.LogCaptureFixture) -> None:

@@ -55,6 +55,7 @@ app.conf.update(
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,
     task_default_queue="atrium",
+    task_routes={"notifications.tasks.send": {"queue": "sending"}},  # a process of its own: mail that is slow to leave keeps nothing else waiting
     task_ignore_result=True,
     task_acks_late=False,
     task_publish_retry=False,

@@ -43,7 +43,8 @@ def _house() -> list[Process]:
         Process("web", web),
         *(Process("stream" if streams == 1 else f"stream-{n + 1}", [*_MANAGE, "stream", "--number", str(n), "--of", str(streams)]) for n in range(streams)),
         Process("figures", [*_MANAGE, "figures"]),
-        Process("worker", worker, environment=_QUIET, floor=WORK),
+        Process("worker", [*worker, "--queues", "atrium"], environment=_QUIET, floor=WORK),
+        Process("sender", [*worker, "--queues", "sending", "--hostname", "sender@%h"], environment=_QUIET, floor=WORK),
         Process("scheduler", [*_CELERY, "beat", "--pidfile", "", "--loglevel", "INFO"], floor=WORK),
     ]
 

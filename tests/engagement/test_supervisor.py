@@ -88,7 +88,14 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     made.end()
 
 
-CHILDREN: Final = {"web": "granian", "stream": "manage.py stream", "worker": "worker", "scheduler": " beat ", "postgres": "postgres"}
+CHILDREN: Final = {
+    "web": "granian",
+    "stream": "manage.py stream",
+    "worker": "--queues atrium",
+    "sender": "--queues sending",
+    "scheduler": " beat ",
+    "postgres": "postgres",
+}
 
 
 @pytest.mark.parametrize("name", CHILDREN)

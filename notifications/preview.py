@@ -119,7 +119,7 @@ def test_mail(campaign: Campaign, variant: int, language: str, person: Person | 
     composer, letter, who = _ready(campaign, variant, language, person)
     leave = links.unsubscribe(NO_MESSAGE, 0)
     written = composer.write(letter, who, _Tried(letter.targets), leave, links.preferences(NO_MESSAGE, 0))
-    marked = Written(f"[{_('Test')}] {written.subject}"[: mime.LONGEST_SUBJECT], written.html, written.text)
+    marked = Written(f"[{_('Test')}] {written.subject}"[: mime.LONGEST_SUBJECT], written.page, written.plain)
     own = f"Message-ID: <atrium.test.{uuid.uuid4().hex}@{composer.host}>\r\nList-Unsubscribe: <{leave}>\r\nX-Atrium-Test: {campaign.pk}\r\n"
     return composer.bytes_of(letter, marked, to, own.encode())
 

@@ -15,10 +15,11 @@ from notifications import links
 from notifications.mail import Mail, Person
 from notifications.models import Campaign, Content, SendingPolicy
 from notifications.rendering import checking, mime, preparing
-from notifications.rendering.liquid import Addresses, Liquid, Template, write
+from notifications.rendering.liquid import Addresses, Liquid, Template, fixed, pieces_of, write
 from notifications.rendering.preparing import Frame
 
 _GAPS: Final = re.compile(r"\n(?:[ \t]*\n){2,}")  # where a condition stood between two paragraphs
+_BLOCK: Final = re.compile(r"\{%-?\s*(?!click|link|endlink)")
 LARGEST_MAIL: Final = 1_000_000  # bytes, as it leaves
 
 
@@ -101,6 +102,7 @@ class Letter:
     subject: Template
     page: Template
     plain: Template
+    is_plain: bool  # no block stands in the text, so none can leave a gap
     targets: tuple[str, ...]
     page_part: mime.Part
     plain_part: mime.Part
@@ -112,20 +114,30 @@ class Written:
     """A mail before it is bytes."""
 
     subject: str
-    html: str
-    text: str
+    page: list[str]  # in pieces, as the text
+    plain: list[str]
+
+    @property
+    def html(self) -> str:
+        return "".join(self.page)
+
+    @property
+    def text(self) -> str:
+        return "".join(self.plain)
 
 
 def compiled(content: preparing.Source, frame: Frame) -> Letter:
     """Its links have no rows yet. Raises preparing.Place, LiquidError."""
     made = preparing.prepare(content, frame)
+    page, plain = page_liquid().compile(made.html), plain_liquid().compile(made.text)
     return Letter(
         subject=plain_liquid().compile(made.subject),
-        page=page_liquid().compile(made.html),
-        plain=plain_liquid().compile(made.text),
+        page=page,
+        plain=plain,
+        is_plain=not _BLOCK.search(made.text),
         targets=tuple(made.targets),
-        page_part=mime.part("html", made.html),
-        plain_part=mime.part("plain", made.text),
+        page_part=mime.part("html", made.html, fixed(page)),
+        plain_part=mime.part("plain", made.text, fixed(plain)),
     )
 
 
@@ -184,12 +196,12 @@ class Composer:
         facts = self.facts(person, leave, choose)
         try:
             subject = mime.one_line(write(letter.subject, facts))
-            page, plain = write(letter.page, facts, addresses), write(letter.plain, facts, addresses)
+            page, plain = pieces_of(letter.page, facts, addresses), pieces_of(letter.plain, facts, addresses)
         except LiquidError as error:
             raise NoContent(checking.words_of(error)) from None
         if not subject or len(subject) > mime.LONGEST_SUBJECT:
             raise NoContent("subject")
-        return Written(subject, page, _GAPS.sub("\n\n", plain))
+        return Written(subject, page, plain if letter.is_plain else [_GAPS.sub("\n\n", "".join(plain))])
 
     def facts(self, person: Person, leave: str, choose: str) -> dict[str, object]:
         """All that a template sees."""
@@ -221,7 +233,7 @@ class Composer:
             own,
             self.foot,
         )
-        parts = ((letter.plain_part.head, letter.plain_part.write(written.text)), (letter.page_part.head, letter.page_part.write(written.html)))
+        parts = ((letter.plain_part.head, letter.plain_part.write(written.plain)), (letter.page_part.head, letter.page_part.write(written.page)))
         content = mime.whole(headers, self.boundary, parts)
         if len(content) > LARGEST_MAIL:
             raise NoContent("size")

@@ -313,16 +313,32 @@ class Liquid(Environment):
 
 def write(template: Template, facts: Mapping[str, object], addresses: Addresses | None = None) -> str:
     """Raises LiquidError: what is missing, or too much. Whatever else a template manages to break ends as one, too."""
+    return "".join(pieces_of(template, facts, addresses))
+
+
+def pieces_of(template: Template, facts: Mapping[str, object], addresses: Addresses | None = None) -> list[str]:
+    """The same, in pieces: those that `fixed` names, and what is written between them."""
     context = Context(template, globals=facts, addresses=addresses)
-    buffer: Any = Buffer()
+    buffer = Buffer()
     try:
         for node in template.nodes:
             if type(node) is ContentNode:
                 buffer.write(node.text)
             else:
-                node.render(context, buffer)
+                node.render(context, buffer)  # type: ignore[arg-type]
     except LiquidError:
         raise
     except Exception as error:  # numbers too long to be written, a depth that Python does not go to: a template's own doing
         raise LiquidError(type(error).__name__, token=None) from error
-    return str(buffer.getvalue())
+    return buffer.pieces
+
+
+def fixed(template: Template) -> set[str]:
+    """The pieces of the template that are no Liquid."""
+    found, left, context = set(), list(template.nodes), RenderContext(template)
+    while left:
+        node = left.pop()
+        if type(node) is ContentNode:
+            found.add(node.text)
+        left += node.children(context, include_partials=False)
+    return found

@@ -4,7 +4,7 @@ import re
 import time
 from base64 import b64encode, encodebytes
 from binascii import b2a_qp
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from email.utils import formatdate
 from typing import Final
@@ -82,24 +82,54 @@ def phrase(name: str) -> str:
     return words(name) if not name.isascii() or "=?" in name or len(name) > _PLAIN_WIDTH else f'"{quoted}"'
 
 
+_SOFT: Final = b"=\r\n"  # a line ends here for the wire alone
+_LINE_ENDS: Final = re.compile(r"\r\n?|\n")
+_WIDTH: Final = 75  # with the sign of a soft end behind it 76
+
+
+def _raw(piece: str) -> bytes:
+    return _LINE_ENDS.sub("\r\n", _CONTROLS.sub("", piece)).encode("utf-8", "replace")
+
+
+def _quoted(piece: str) -> bytes:
+    """The piece as quoted-printable, so that another may follow behind a soft end."""
+    if len(piece) <= _WIDTH and piece.isascii() and piece.isprintable() and "=" not in piece and not piece.endswith(" "):
+        return piece.encode()  # most of what is one shopper's own
+    made = b2a_qp(_raw(piece))
+    if len(made) > _WIDTH:
+        made = made.replace(CRLF, b"\n").replace(b"\n", CRLF)  # it breaks lines as the first one ends, and there may be none
+        if len(made) - made.rfind(b"\n") - 1 > _WIDTH:
+            cut = len(made) - (3 if made[-3:-2] == b"=" else 1)
+            made = made[:cut] + _SOFT + made[cut:]
+    return made
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
-    """How a part is written: base64 where most of it is not ASCII, else as readable lines."""
+    """How a part is written: base64 where most of it is not ASCII, else as readable lines. What is the same in every mail is encoded once."""
 
     head: bytes
     dense: bool
+    known: Mapping[str, bytes]
 
-    def write(self, text: str) -> bytes:
-        lines = "\r\n".join(_CONTROLS.sub("", text).splitlines())
-        raw = lines.encode("utf-8", "replace") + CRLF
-        return encodebytes(raw).replace(b"\n", CRLF) if self.dense else b2a_qp(raw)
+    def write(self, pieces: Iterable[str]) -> bytes:
+        if self.dense:
+            return encodebytes(_raw("".join(pieces)) + CRLF).replace(b"\n", CRLF)
+        out: list[bytes] = []
+        known = self.known
+        for piece in pieces:
+            made = known.get(piece) or _quoted(piece)
+            if made:
+                out += (made,) if made.endswith(b"\n") else (made, _SOFT)
+        return b"".join((*out, CRLF))
 
 
-def part(kind: str, sample: str) -> Part:
-    """Of a kind (plain, html), as suits a text like this one."""
+def part(kind: str, sample: str, fixed: Iterable[str] = ()) -> Part:
+    """Of a kind (plain, html), as suits a text like this one. `fixed`: pieces that will come again and again."""
     dense = sum(not letter.isascii() for letter in sample) * 4 > len(sample)
     encoding = "base64" if dense else "quoted-printable"
-    return Part(f"Content-Type: text/{kind}; charset=utf-8\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n".encode(), dense)
+    head = f"Content-Type: text/{kind}; charset=utf-8\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n".encode()
+    return Part(head, dense, {} if dense else {piece: _quoted(piece) for piece in fixed})
 
 
 class Clock:

@@ -1,6 +1,7 @@
 """From a content and a shopper to a mail: what was put in comes out, links are ours, languages fit, nobody gets half a text."""
 
 import re
+from binascii import a2b_qp
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from email.utils import parsedate_to_datetime
@@ -95,7 +96,7 @@ def test_what_was_put_in_is_read_back(subject: str, said: str, name: str) -> Non
         shown, bare = mime.sender(f'"{mime.one_line(name).translate({34: None, 92: None})}" <news@acme.example>')
     except mime.NotAnAddress:
         shown, bare = "news@acme.example", "news@acme.example"
-    content = mime.whole([mime.header("From", shown), mime.header("Subject", mime.words(line))], b"=_x", [(letter.head, letter.write(said))])
+    content = mime.whole([mime.header("From", shown), mime.header("Subject", mime.words(line))], b"=_x", [(letter.head, letter.write([said]))])
     read = parsed(Mail(content, bare, bare))
     assert mime.one_line(str(read["Subject"] or "")) == line
     assert read["From"].addresses[0].addr_spec == "news@acme.example"
@@ -103,6 +104,21 @@ def test_what_was_put_in_is_read_back(subject: str, said: str, name: str) -> Non
     body = next(read.iter_parts()).get_content()
     assert body.splitlines() == (mime._CONTROLS.sub("", said).splitlines() or [""])
     assert content.isascii() and max(map(len, content.split(b"\r\n"))) < 998
+
+
+@settings(max_examples=40 * DEPTH)
+@given(
+    st.lists(
+        st.text(st.sampled_from("ab =.\t\n\r<é€") | st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=90) | st.text("x", max_size=160),
+        max_size=6,
+    )
+)
+def test_a_page_in_pieces_is_the_page(pieces: list[str]) -> None:
+    whole = mime._CONTROLS.sub("", "\r\n".join(mime._LINE_ENDS.split("\0".join(pieces))).replace("\0", ""))
+    for known in (pieces, []):
+        written = mime.part("html", "a", known).write(pieces)
+        assert max(map(len, written.split(b"\r\n"))) <= 76 and not re.search(rb"(?<!\r)\n|\r(?!\n)", written) and written.isascii()
+        assert a2b_qp(written).decode().removesuffix("\r\n") == whole.removesuffix("\r\n")
 
 
 @pytest.mark.parametrize(

@@ -110,7 +110,7 @@ def mail(campaign: Campaign, variant: int, language: str = "", person: Person | 
     written = composer.write(letter, who, Plain(letter.targets), leave, choose)
     content = _content_of(campaign, variant, language or who.language)
     preheader = composer.line(content.preheader, who, leave, choose)
-    remarks = check(content, names(campaign))
+    remarks = check(content, names(campaign), frame=composing.frame_of(campaign, composing.policy_of(campaign), content.language))
     return Preview(written.subject, preheader, written.html, written.text, composer.from_line, who.email, remarks)
 
 

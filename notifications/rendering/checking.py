@@ -40,13 +40,13 @@ _LINK_MARK: Final = re.compile(r"\{% (?:click \d+|link|endlink) %\}")
 @dataclass(frozen=True)
 class Remark:
     level: str
-    place: str  # subject, preheader, body, text, from
+    place: str  # subject, preheader, body, text, foot, from
     detail: str
     line: int = 0  # of the body or the text, where it is known
 
 
 def check(content: Source, names: Collection[str] = (), *, frame: Frame | None = None) -> list[Remark]:
-    """`names`: the attributes that shoppers have, where they are known."""
+    """`names`: the attributes that shoppers have, where they are known. `frame`: what stands around it, where that is known."""
     found: list[Remark] = []
     for place in FIELDS:
         found += _liquid_of(place, getattr(content, place), names)
@@ -58,6 +58,10 @@ def check(content: Source, names: Collection[str] = (), *, frame: Frame | None =
     if not any(one.level == ERROR for one in found):
         found += _tried(prepared)
         found += _unwise(content, prepared)
+    if frame and not frame.has_postal_address:
+        found.append(
+            Remark(WARNING, "foot", _("No postal address is set. Many countries ask for one at the foot of every mail: write it into the sending policy."))
+        )
     return found
 
 

@@ -254,7 +254,7 @@ def compose(campaign: Campaign) -> Composer:
 
 def without_rows(campaign: Campaign) -> Composer:
     """The same, for who only looks: no link has a row. Raises CannotCompose."""
-    policy = SendingPolicy.objects.filter(organisation=campaign.organisation_id).first() or SendingPolicy(organisation_id=campaign.organisation_id)
+    policy = policy_of(campaign)
     letters: dict[int, dict[str, Letter]] = {}
     faults: list[checking.Remark] = []
     for content in Content.objects.filter(variant__campaign=campaign).select_related("variant").order_by("variant_id", "language"):
@@ -270,6 +270,10 @@ def without_rows(campaign: Campaign) -> Composer:
     if faults or not letters:
         raise CannotCompose(faults or [checking.Remark(checking.ERROR, "body", checking.no_words())])
     return Composer(campaign, policy, letters)
+
+
+def policy_of(campaign: Campaign) -> SendingPolicy:
+    return SendingPolicy.objects.filter(organisation=campaign.organisation_id).first() or SendingPolicy(organisation_id=campaign.organisation_id)
 
 
 def frame_of(campaign: Campaign, policy: SendingPolicy, language: str) -> Frame:

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test import Client
 from django.utils import timezone
 
@@ -51,6 +51,10 @@ def choose(of: Message) -> str:
     return f"/m/p/{links.sign(links.PREFERENCES, of.pk, of.shopper_id)}"
 
 
+def altered(token: str) -> str:
+    return token[:-1] + ("A" if token[-1] != "A" else "B")
+
+
 def events(of: Message) -> list[tuple[str, str, str]]:
     return list(MessageEvent.objects.filter(message=of).order_by("pk").values_list("kind", "by", "detail"))
 
@@ -89,7 +93,7 @@ def test_a_click_leads_where_the_mail_said_and_nowhere_else(told: Message, rival
 def test_there_is_no_open_redirect(told: Message, query: str) -> None:
     token = links.sign(links.ADDRESS, told.pk, text="https://shop.example/")
     for path in (
-        f"/m/c/{token[:-1]}A",
+        f"/m/c/{altered(token)}",
         f"/m/c/{token}A",
         "/m/c/https:%2F%2Fevil.example",
         f"/m/c/{links.sign(links.OPEN, told.pk)}",
@@ -261,12 +265,27 @@ def test_all_of_it_or_nothing(told: Message, monkeypatch: pytest.MonkeyPatch) ->
     assert asked_for_more(told)
 
 
+def test_who_meets_another_in_the_opposite_order_tries_again(told: Message, monkeypatch: pytest.MonkeyPatch) -> None:
+    tries = []
+
+    def struck(cursor: Any) -> None:
+        tries.append(1)
+        if len(tries) < wishes.TRIES:
+            cursor.execute("DO $$ BEGIN RAISE EXCEPTION 'both wait' USING ERRCODE = 'deadlock_detected'; END $$")
+
+    wishes._tried(struck)
+    assert len(tries) == wishes.TRIES
+    monkeypatch.setattr(wishes, "TRIES", 1)
+    with pytest.raises(OperationalError):
+        wishes._tried(lambda cursor: cursor.execute("DO $$ BEGIN RAISE EXCEPTION 'both wait' USING ERRCODE = 'deadlock_detected'; END $$"))
+
+
 def test_only_the_right_token_unsubscribes_and_only_its_own_shopper(told: Message, acme: Organisation, rival: Organisation) -> None:
     other, foreign = got(acme, "ben"), got(rival, "cy")
     token = links.sign(links.UNSUBSCRIBE, told.pk, told.shopper_id)
     for wrong in (
         token[:-1],
-        token[:-1] + ("A" if token[-1] != "A" else "B"),
+        altered(token),
         links.sign(links.PREFERENCES, told.pk, told.shopper_id),
         links.sign(links.OPEN, told.pk),
         "x",

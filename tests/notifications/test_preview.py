@@ -11,7 +11,7 @@ from analytics import facts
 from analytics.models import Audience
 from engagement.models import Organisation, Profile
 from notifications import links, preview
-from notifications.models import Campaign, Content, Link, MessageEvent, Suppression, Variant
+from notifications.models import Campaign, Content, Link, MessageEvent, SendingPolicy, Suppression, Variant
 from notifications.rendering import NoContent
 from tests.notifications import people
 from tests.notifications.contents import ANN, Draft, campaign, variant_of
@@ -58,7 +58,9 @@ def test_a_preview_is_the_mail_with_the_links_as_they_were_meant(acme: Organisat
     assert (seen.subject, seen.preheader, seen.recipient) == ("Hello Ann", "For Ann", "ann@example.com")
     assert 'href="https://shop.example/?a=1&amp;b=2"' in seen.html and "https://shop.example/?a=1&b=2" in seen.text
     assert "/m/o/" not in seen.html and "/m/c/" not in seen.html
-    assert [remark.place for remark in seen.remarks if "unsubscribe" in remark.detail] == ["body"]
+    assert [remark.place for remark in seen.remarks] == ["body"], "The foot brings the link to unsubscribe."
+    SendingPolicy.objects.update(postal_address=" ")
+    assert "postal address" in preview.mail(made, variant_of(made), person=ANN).remarks[-1].detail
     assert not Link.objects.exists()
 
 

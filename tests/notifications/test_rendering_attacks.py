@@ -94,6 +94,14 @@ def test_a_slow_template_is_ended_by_the_clock(monkeypatch: pytest.MonkeyPatch, 
         compose(made).mail(1, variant_of(made), ANN)
 
 
+def test_a_mail_has_a_largest_size(acme: Organisation, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = campaign(acme, Draft(body="<p>{{ attributes.first }}</p>" + "=" * 30_000))
+    assert len(compose(made).mail(1, variant_of(made), ANN).bytes_) > 90_000
+    monkeypatch.setattr("notifications.rendering.composing.LARGEST_MAIL", 90_000)
+    with pytest.raises(NoContent, match="size"):
+        compose(made).mail(1, variant_of(made), ANN)
+
+
 NAMES: Final = [
     "<img src=x onerror=alert(1)>",
     "</script><script>alert(1)</script>",

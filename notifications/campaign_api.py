@@ -107,25 +107,30 @@ class Funnel(Door):
 
 
 class Move(Door):
-    """One of the moves: `verb` is its function."""
+    """One of the moves."""
 
     http_method_names = ("post",)
 
-    def move(self, request: Request, key: str, verb: Callable[..., Campaign], names: tuple[str, ...] = (), **more: Any) -> Response:
+    def move(self, request: Request, key: str, verb: Callable[..., Campaign]) -> Response:
+        campaign, _body = self.asked(request, key)
+        return Response(told(verb(campaign, by=principal_of(request).name)))
+
+    def asked(self, request: Request, key: str, *names: str) -> tuple[Campaign, Json]:
+        """The campaign first: whoever may not know of it learns nothing of what is wrong besides."""
         Parameters(request.query_params, ("organisation",)).check()
-        _only(request, *names)
-        return Response(told(verb(campaign_of(request, key), by=principal_of(request).name, **more)))
+        return campaign_of(request, key), _only(request, *names)
 
 
 class Send(Move):
     @extend_schema(**described.SEND)
     @idempotency.once
     def post(self, request: Request, key: str) -> Response:
-        body = draft_form.Reader(_only(request, "at"), "")
+        campaign, asked = self.asked(request, key, "at")
+        body = draft_form.Reader(asked, "")
         at = draft_form.instant(body, "at")
         if body.faults:
             raise draft_form.Faults(body.faults)
-        return self.move(request, key, campaigns.send, ("at",), at=at)
+        return Response(told(campaigns.send(campaign, by=principal_of(request).name, at=at)))
 
 
 class Pause(Move):
@@ -163,17 +168,15 @@ class Unschedule(Move):
         return self.move(request, key, campaigns.unschedule)
 
 
-class Release(Door):
-    http_method_names = ("post",)
-
+class Release(Move):
     @extend_schema(**described.RELEASE)
     @idempotency.once
     def post(self, request: Request, key: str) -> Response:
-        Parameters(request.query_params, ("organisation",)).check()
-        reason = _only(request, "reason").get("reason")
+        campaign, asked = self.asked(request, key, "reason")
+        reason = asked.get("reason")
         if reason is not None and reason not in Reason.values:
             raise draft_form.Faults([draft_form.Fault("reason", "unknown", _("Give one of the reasons for which messages fail, or none for all."))])
-        return Response({"released": campaigns.release(campaign_of(request, key), by=principal_of(request).name, reason=reason)})
+        return Response({"released": campaigns.release(campaign, by=principal_of(request).name, reason=reason)})
 
 
 def campaign_of(request: Request, key: str) -> Campaign:

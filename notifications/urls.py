@@ -1,6 +1,6 @@
 from django.urls import path
 
-from notifications import campaign_api, message_api
+from notifications import campaign_api, content_api, message_api
 
 urlpatterns = [
     path("campaigns", campaign_api.Campaigns.as_view(), name="campaigns_api"),
@@ -13,6 +13,9 @@ urlpatterns = [
     path("campaigns/<str:key>/approve", campaign_api.Approve.as_view(), name="campaign_approve"),
     path("campaigns/<str:key>/unschedule", campaign_api.Unschedule.as_view(), name="campaign_unschedule"),
     path("campaigns/<str:key>/release", campaign_api.Release.as_view(), name="campaign_release"),
+    path("campaigns/<str:key>/check", content_api.Check.as_view(), name="campaign_check"),
+    path("campaigns/<str:key>/preview", content_api.Preview.as_view(), name="campaign_preview"),
+    path("campaigns/<str:key>/test", content_api.Try.as_view(), name="campaign_test"),
     path("campaigns/<str:key>/messages", message_api.Messages.as_view(), name="campaign_messages_api"),
     path("campaigns/<str:key>/report", message_api.Report.as_view(), name="campaign_report"),
     path("campaigns/<str:key>/why", message_api.Why.as_view(), name="campaign_why_api"),

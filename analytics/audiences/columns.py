@@ -142,7 +142,7 @@ class View:
 
     def __init__(self, organisation: int, cursor: Cursor) -> None:
         self._organisation, self._cursor = organisation, cursor
-        self._shelf = _shelf(organisation, _erasures(cursor, organisation))
+        self._shelf = _shelf(organisation, erasures(cursor, organisation))
         self._seen: dict[Any, Any] = {}
 
     @property
@@ -263,9 +263,10 @@ def _under_way(cursor: Cursor) -> set[str]:
     return {number for (number,) in cursor.execute(_UNDER_WAY).fetchall()}
 
 
-def _erasures(cursor: Cursor, organisation: int) -> int:
-    """Asked before anything is read: what is read later cannot have in it whom these erased."""
-    found = cursor.execute("SELECT count(*) FROM engagement_erasure WHERE organisation_id = %s AND finished_at IS NOT NULL", [organisation]).fetchone()
+def erasures(cursor: Any, organisation: int) -> int:
+    """How many have finished. Asked before anything is read: what is read later cannot have in it whom these erased."""
+    cursor.execute("SELECT count(*) FROM engagement_erasure WHERE organisation_id = %s AND finished_at IS NOT NULL", [organisation])
+    found = cursor.fetchone()
     return int(found[0]) if found else 0
 
 

@@ -19,7 +19,7 @@ from django.db import connection, transaction
 from pyroaring import BitMap
 
 from analytics import days, facts
-from analytics.audiences.columns import View
+from analytics.audiences.columns import View, erasures
 from analytics.audiences.evaluate import evaluation, surveyed
 from analytics.audiences.ground import Ground
 from analytics.audiences.parsing import parse
@@ -102,7 +102,6 @@ def refresh(organisation: int, audiences: Iterable[Saved], *, now: datetime | No
     """Some audiences of one organisation, as of one instant. Returns how many have other members."""
     grounds: dict[Rule, Ground] = {}
     rules: dict[Saved, Rule] = {}
-    faulty: list[Saved] = []
     for one in audiences:
         try:
             rule = parse(json.loads(one.rule))
@@ -111,7 +110,6 @@ def refresh(organisation: int, audiences: Iterable[Saved], *, now: datetime | No
             _paces.setdefault(one.id, Pace()).faulty = False
         except Fault:
             _tell_faulty(one)
-            faulty.append(one)
     found: list[tuple[Saved, BitMap]] = []
     with evaluation(organisation, grounds, now=now) as evaluated:
         for one, rule in rules.items():
@@ -120,7 +118,6 @@ def refresh(organisation: int, audiences: Iterable[Saved], *, now: datetime | No
             took = time.monotonic() - began
             _paces[one.id].took_s, _paces[one.id].again_at = took, began + SHARE * took
         view = evaluated.view
-        found += [(one, _stored(one.id) & view.universe()) for one in faulty if _erased_since(one, view)]
     moment = now or datetime.now(UTC)
     return sum([_write(one, members, view, moment) for one, members in found])
 
@@ -140,14 +137,9 @@ def _saved(which: str, parameters: list[Any]) -> list[Saved]:
         return [Saved(id, organisation, key, rule, state) for id, organisation, key, rule, state in cursor.fetchall()]
 
 
-def state_of(members: BitMap, erasures: int) -> str:
-    """Tells one set of members, and what was erased by then, from another."""
-    return f"{erasures}:{blake2b(facts.pack_set(BitMap(members)), digest_size=16).hexdigest()}"
-
-
-def _erased_since(one: Saved, view: View) -> bool:
-    """Whether somebody may be in its sets who has been erased."""
-    return one.state.partition(":")[0] != str(view.erasures)
+def state_of(members: BitMap) -> str:
+    """Tells one set of members from another. An erasure, which takes somebody out of the stored ones, leaves it as it is: then they differ once."""
+    return blake2b(b"members:" + facts.pack_set(BitMap(members)), digest_size=16).hexdigest()
 
 
 def _stored(audience: int) -> BitMap:
@@ -156,7 +148,7 @@ def _stored(audience: int) -> BitMap:
 
 
 def _write(one: Saved, members: BitMap, view: View, now: datetime) -> bool:
-    state = state_of(members, view.erasures)
+    state = state_of(members)
     if state == one.state:
         return False
     with transaction.atomic(), connection.cursor() as cursor:
@@ -164,8 +156,9 @@ def _write(one: Saved, members: BitMap, view: View, now: datetime) -> bool:
         row = cursor.fetchone()
         if row is None or row[1] != one.state or row[2] != one.rule:
             return False  # somebody has changed it since: what was worked out says nothing of it
-        if _erased_since(one, view):
-            _forget(cursor, one.id, view.universe())
+        if erasures(cursor, one.organisation) != view.erasures:
+            # Who was erased since may be among them. Erasures change this row, so under its lock none is half done: the next round knows of it.
+            return False
         before = facts.unpack_set(bytes(row[0]))
         joined, left = members - before, before - members
         cursor.execute(
@@ -173,23 +166,12 @@ def _write(one: Saved, members: BitMap, view: View, now: datetime) -> bool:
             [facts.pack_set(BitMap(members)), len(members), state, now, one.id],
         )
         if joined or left:
-            # Of who was erased the number alone stays, and not whose it was.
-            told: list[Any] = [facts.pack_set(joined), facts.pack_set(left & view.universe()), len(joined), len(left)]
+            told: list[Any] = [facts.pack_set(joined), facts.pack_set(left), len(joined), len(left)]
             cursor.execute(
                 'INSERT INTO analytics_audiencechange (audience_id, at, joined, "left", joined_count, left_count) VALUES (%s, %s, %s, %s, %s, %s)',
                 [one.id, now, *told],
             )
     return bool(joined or left)
-
-
-def _forget(cursor: Any, audience: int, everybody: BitMap) -> None:
-    """Whoever was erased is taken out of what was written of the past, too."""
-    cursor.execute('SELECT id, joined, "left" FROM analytics_audiencechange WHERE audience_id = %s FOR UPDATE', [audience])
-    for change, *packed in cursor.fetchall():
-        sets = [facts.unpack_set(bytes(one)) for one in packed]
-        if not all(one.issubset(everybody) for one in sets):
-            kept = [facts.pack_set(one & everybody) for one in sets]
-            cursor.execute('UPDATE analytics_audiencechange SET joined = %s, "left" = %s WHERE id = %s', [*kept, change])
 
 
 def since(audience: int, members: BitMap) -> list[tuple[datetime | None, BitMap]]:

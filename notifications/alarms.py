@@ -14,10 +14,13 @@ from django.utils.translation import gettext_lazy as _
 from analytics.models import Recount, ZoneDay
 from engagement import display, health, partitions
 from engagement.models import Heartbeat, Inbox, SetAside
+from notifications import rates
+from notifications.models import Campaign, CampaignState, FeedbackNotice, SendingAccount
 
 AT_ONCE: Final = timedelta(0)
 CALM: Final = timedelta(minutes=2)  # a shorter calm is the same trouble, and not told
 COUNTED_UP_TO: Final = 1000
+NOTICES_WAIT: Final = timedelta(minutes=5)
 
 
 class Severity(models.TextChoices):
@@ -71,6 +74,29 @@ def figures_lag(now: datetime) -> float:
     """Seconds since the first of the days that are due should have been made. Readers make it from its stays meanwhile, so figures stay right."""
     first = ZoneDay.objects.filter(due_at__lte=now).order_by("due_at").values_list("due_at", flat=True).first()
     return (now - first).total_seconds() if first else 0.0
+
+
+def bounce_rate(now: datetime) -> float:
+    return rates.rate(rates.BOUNCES, now).value
+
+
+def complaint_rate(now: datetime) -> float:
+    return rates.rate(rates.COMPLAINTS, now).value
+
+
+def quota_used(now: datetime) -> float:
+    """Share of what the account may send in 24 hours; 0 where there is no limit."""
+    account = SendingAccount.objects.filter(quota__gt=0).first()
+    return account.sent / account.quota if account else 0.0
+
+
+def campaigns_paused_by_themselves(now: datetime) -> float:
+    return Campaign.objects.filter(state=CampaignState.PAUSED, paused_itself=True)[:COUNTED_UP_TO].count()
+
+
+def notices_not_applied(now: datetime) -> float:
+    """Those that were given up are among them: they stay until a person has looked."""
+    return FeedbackNotice.objects.filter(applied_at=None, received_at__lt=now - NOTICES_WAIT)[:COUNTED_UP_TO].count()
 
 
 def _count(value: float) -> str:
@@ -132,6 +158,62 @@ ALARMS: Final = (
         show=_span,
         sentence=_("A day that is over has waited for %(value)s to be made into figures. Reports are right, but take longer."),
         remedy=_("Look whether the figures process runs and what its log says last, and start it again. It goes on where it ended."),
+    ),
+    Declaration(
+        name="mail-bounces",
+        title=_("Too much mail bounces"),
+        reads=_("The share of the latest mails that bounced for ever."),
+        read=bounce_rate,
+        above=0.02,
+        severity=Severity.WARNING,
+        show=rates.percent,
+        sentence=_("Of the latest mails, %(value)s bounced for ever. Campaigns go at half their pace; at 4 %% they stop."),
+        remedy=_("Look in the suppressions where the addresses are from, and take old or bought ones out of the audiences. Then release the brake."),
+    ),
+    Declaration(
+        name="mail-complained-of",
+        title=_("Too many complaints about mail"),
+        reads=_("The share of the latest mails that were complained of."),
+        read=complaint_rate,
+        above=0.0005,
+        severity=Severity.WARNING,
+        show=rates.percent,
+        sentence=_("Of the latest mails, %(value)s were complained of. Campaigns go at half their pace; at 0.08 %% they stop."),
+        remedy=_("Look which campaign the complaints are about, and whether its readers had agreed to it. Then release the brake."),
+    ),
+    Declaration(
+        name="mail-quota-near",
+        title=_("The mail quota is nearly used"),
+        reads=_("The share of the account's 24-hour quota that is used."),
+        read=quota_used,
+        above=0.9,
+        severity=Severity.WARNING,
+        show=rates.percent,
+        sentence=_("Of what the account may send in 24 hours, %(value)s is used. Campaigns wait for the rest of the day once it is gone."),
+        remedy=_("Ask Amazon SES for a higher quota, or send large campaigns on several days."),
+    ),
+    Declaration(
+        name="campaign-paused-itself",
+        title=_("A campaign paused itself"),
+        reads=_("How many campaigns are paused, and not by a person."),
+        read=campaigns_paused_by_themselves,
+        above=0,
+        severity=Severity.WARNING,
+        show=_count,
+        sentence=_("Campaigns that paused themselves: %(value)s. Nothing of them is sent until somebody resumes or cancels them."),
+        remedy=_("Open Campaigns in the web admin: each says why it paused. Mend that, and resume it."),
+    ),
+    Declaration(
+        name="feedback-not-applied",
+        title=_("Feedback is not applied"),
+        reads=_("How many notices about mail have waited for more than five minutes."),
+        read=notices_not_applied,
+        above=0,
+        lasting=timedelta(minutes=1),
+        severity=Severity.WARNING,
+        show=_count,
+        sentence=_("Notices about mail that wait for more than five minutes: %(value)s. Bounces and complaints in them are not known yet."),
+        remedy=_("Look whether the worker runs and what its log says. Notices that failed eight times are left alone: the log names their errors."),
     ),
     Declaration(
         name="recount-differs",

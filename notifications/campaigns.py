@@ -85,13 +85,13 @@ def pause(campaign: Campaign, *, by: str, reason: str = "") -> Campaign:
     """Senders stop within a second or so; what they hold and did not send yet is planned again."""
     with transaction.atomic():
         locked = _held(campaign, CampaignState.SCHEDULED, CampaignState.SENDING)
-        return _move(locked, CampaignState.PAUSED, by, pause_reason=(reason or _("Paused by %(who)s.") % {"who": by})[:200])
+        return _move(locked, CampaignState.PAUSED, by, paused_itself=False, pause_reason=(reason or _("Paused by %(who)s.") % {"who": by})[:200])
 
 
 def pause_itself(campaign: int, reason: str) -> bool:
     """Without a person; whether there was something to pause."""
     going = Campaign.objects.filter(pk=campaign, state__in=[CampaignState.SCHEDULED, CampaignState.SENDING])
-    return bool(going.update(state=CampaignState.PAUSED, pause_reason=reason[:200]))
+    return bool(going.update(state=CampaignState.PAUSED, paused_itself=True, pause_reason=reason[:200]))
 
 
 def resume(campaign: Campaign, *, by: str, now: datetime | None = None) -> Campaign:

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from notifications import governor, ops, planning
 from notifications.delivery import sweep as sweeping
-from notifications.feedback import apply
+from notifications.feedback import apply, brake, notices
 
 
 @shared_task(name="notifications.tasks.evaluate", ignore_result=True)
@@ -22,6 +22,13 @@ def evaluate() -> None:
 def apply_feedback() -> None:
     """What providers told of the mail, while there is any. A doubled call finds the rows held."""
     apply.apply()
+
+
+@shared_task(name="notifications.tasks.judge_feedback", ignore_result=True)
+def judge_feedback() -> None:
+    """Every ten seconds: how much bounces and is complained of, and how fast marketing may go; and notices of last month forgotten."""
+    brake.look(timezone.now())
+    notices.forget(timezone.now())
 
 
 _stopping = threading.Event()

@@ -191,7 +191,10 @@ class Connection:
     def _pipelined(self, smtp: smtplib.SMTP, commands: list[bytes]) -> Result | None:
         """All three in one packet. None: the server waits for the mail."""
         _put(smtp, b"".join(commands))
-        sender, recipient, data = (smtp.getreply() for _ in commands)
+        sender = smtp.getreply()
+        if sender[0] == 421:  # its last word
+            return self._after(smtp, _refused(*sender), 421)
+        recipient, data = smtp.getreply(), smtp.getreply()
         refused = next((_refused(*reply) for reply in (sender, recipient) if reply[0] // 100 != 2), None)
         if refused is None and data[0] == 354:
             return None

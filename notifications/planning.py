@@ -17,7 +17,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from pyroaring import BitMap
 
-from analytics.audiences import rules
+from analytics.audiences import columns, rules
 from engagement.faults import point
 from notifications import arms, campaigns, eligibility, schedule
 from notifications.arms import Ints
@@ -53,6 +53,8 @@ def plan(*, now: datetime | None = None, budget_s: float = BUDGET_S, stopping: C
     )
     plans = [made for run in waiting.order_by("pk") if (made := _prepare(run, now or timezone.now()))]
     written = 0
+    for run in Run.objects.filter(planned_at=None, audience_count__isnull=False, campaign__state=CampaignState.PAUSED).select_related("campaign__organisation"):
+        forget_erased(run, now or timezone.now())
     while plans and time.monotonic() < until and not stopping():
         for one in list(plans):
             rows = _slice(one, now or timezone.now())
@@ -121,6 +123,32 @@ def _complete(cursor: Any, plan: _Plan, now: datetime) -> None:
         {"now": now, "run": plan.run.pk},
     )
     cursor.execute("UPDATE notifications_run SET planned_at = %s, audience = '' WHERE id = %s", [now, plan.run.pk])
+
+
+# A message of nobody, as an erasure leaves it.
+_NOBODY: Final = """INSERT INTO notifications_message (id, organisation_id, campaign_id, run_id, channel, shopper_id, state, reason, send_after, attempts,
+                                                       provider_id, updated_at)
+    SELECT n, %(organisation)s, %(campaign)s, %(run)s, %(channel)s, -n, 'skipped', 'erased', %(now)s, 0, '', %(now)s
+      FROM (SELECT nextval(pg_get_serial_sequence('notifications_message', 'id')) AS n FROM generate_series(1, %(number)s)) f"""
+
+
+def forget_erased(run: Run, now: datetime) -> int:
+    """A campaign may be paused for long while its run keeps an audience. Whoever is erased meanwhile leaves it at once; his row stays without him."""
+    gone = BitMap.deserialize(bytes(run.audience)) - columns.of(run.campaign.organisation).universe() if run.audience else BitMap()
+    if not gone:
+        return 0
+    campaign = run.campaign
+    with transaction.atomic(durable=True), connection.cursor() as cursor:
+        cursor.execute("SELECT cursor, audience FROM notifications_run WHERE id = %s AND planned_at IS NULL FOR UPDATE SKIP LOCKED", [run.pk])
+        found = cursor.fetchone()
+        if found is None:
+            return 0
+        kept = BitMap.deserialize(bytes(found[1]))
+        without_row = len([shopper for shopper in gone & kept if shopper > found[0]])
+        told = {"organisation": campaign.organisation_id, "campaign": campaign.pk, "run": run.pk, "channel": campaign.channel, "now": now}
+        cursor.execute(_NOBODY, {**told, "number": without_row})
+        cursor.execute("UPDATE notifications_run SET audience = %s WHERE id = %s", [(kept - gone).serialize(), run.pk])
+    return without_row
 
 
 def _rows(plan: _Plan, shoppers: Ints, now: datetime, *, cancelled: bool) -> list[str]:

@@ -10,7 +10,7 @@ from django.utils import timezone
 from pyroaring import BitMap
 from pytest import MonkeyPatch
 
-from engagement.models import Organisation
+from engagement.models import Erasure, Organisation
 from notifications import arms, campaigns, planning
 from notifications.models import Campaign, CampaignState, Message, Reason, Run
 from tests.notifications import people
@@ -142,6 +142,23 @@ def test_whoever_is_erased_while_his_campaign_is_planned_leaves_no_number(acme: 
     assert not Message.objects.filter(shopper_id=shoppers[3]).exists()
     assert Message.objects.get(campaign=made, shopper_id__lt=0).reason in (Reason.ERASED, Reason.NO_ADDRESS)
     assert sum(campaigns.counts(made).values()) == 12
+
+
+def test_whoever_is_erased_while_his_campaign_is_paused_leaves_its_audience_too(acme: Organisation, small_slices: None) -> None:
+    shoppers = people.shoppers(acme, 12)
+    made = started(acme)
+    planning.plan(budget_s=0)
+    campaigns.pause(made, by="emma")
+    Erasure.objects.create(organisation=acme, requested_by="alice", finished_at=timezone.now())
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM engagement_profile WHERE shopper_id = %s", [shoppers[3]])
+        cursor.execute("DELETE FROM engagement_shopper WHERE id = %s", [shoppers[3]])
+    planning.plan()
+    assert shoppers[3] not in BitMap.deserialize(bytes(made.runs.get().audience))
+    assert sum(campaigns.counts(made).values()) == 12
+    campaigns.resume(made, by="emma")
+    planning.plan()
+    assert people.states(made) == {"planned": 11, "skipped erased": 1} and sum(campaigns.counts(made).values()) == 12
 
 
 def test_an_audience_that_cannot_be_made_waits_for_somebody(acme: Organisation) -> None:

@@ -26,6 +26,7 @@ TIMETABLE: Final[dict[str, dict[str, Any]]] = {
     "feedback applied": {"task": "notifications.tasks.apply_feedback", "schedule": 2.0, "options": {"expires": 2}},
     "messages planned": {"task": "notifications.tasks.plan", "schedule": 2.0, "options": {"expires": 2}},
     "account asked": {"task": "notifications.tasks.ask_account", "schedule": 60.0, "options": {"expires": 60}},
+    "messages sent": {"task": "notifications.tasks.send", "schedule": 1.0, "options": {"expires": 1}},
     "messages swept up after": {"task": "notifications.tasks.sweep", "schedule": 10.0, "options": {"expires": 10}},
     "feedback judged": {"task": "notifications.tasks.judge_feedback", "schedule": 10.0, "options": {"expires": 10}},
     "alarms": {"task": "notifications.tasks.evaluate", "schedule": 30.0, "options": {"expires": 30}},

@@ -8,6 +8,8 @@ from celery.signals import worker_shutting_down
 from django.utils import timezone
 
 from notifications import governor, ops, planning
+from notifications.channels.email import open_wire
+from notifications.delivery import sending
 from notifications.delivery import sweep as sweeping
 from notifications.feedback import apply, brake, notices
 
@@ -32,6 +34,7 @@ def judge_feedback() -> None:
 
 
 _stopping = threading.Event()
+_own = threading.local()  # each thread's sender, with its connections and compiled texts
 
 
 @worker_shutting_down.connect
@@ -44,6 +47,16 @@ def stop(**_: Any) -> None:
 def plan() -> None:
     """Every two seconds: campaigns that are due, and runs whose messages are not planned yet."""
     planning.plan(stopping=_stopping.is_set)
+
+
+@shared_task(name="notifications.tasks.send", ignore_result=True)
+def send() -> None:
+    """Every second, of its own queue: works for as long as there is something to send, at most for some twenty seconds."""
+    sending.stood_still(timezone.now())
+    if not hasattr(_own, "sender"):
+        _own.sender = sending.Sender(open_wire(), stopping=_stopping.is_set)
+    if _own.sender.run():
+        sweeping.finish(timezone.now())
 
 
 @shared_task(name="notifications.tasks.sweep", ignore_result=True)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from django.utils.translation import gettext as _
@@ -30,6 +31,7 @@ VARIABLES: Final[dict[str, Collection[str] | None]] = {
     "preferences_url": (),
 }
 FIELDS: Final = ("subject", "preheader", "body", "text")
+MOST_REMARKS: Final = 20  # of the Liquid in one field: whoever has more has another trouble
 LONG_SUBJECT: Final = 70  # more is cut in lists of mails
 CLIPPED: Final = 100_000  # bytes of HTML: Gmail shows no more
 FEW_WORDS: Final = 20
@@ -49,7 +51,7 @@ def check(content: Source, names: Collection[str] = (), *, frame: Frame | None =
     """`names`: the attributes that shoppers have, where they are known. `frame`: what stands around it, where that is known."""
     found: list[Remark] = []
     for place in FIELDS:
-        found += _liquid_of(place, getattr(content, place), names)
+        found += islice(_liquid_of(place, getattr(content, place), names), MOST_REMARKS)
     try:
         prepared = preparing.prepare(content, frame or Frame())
     except Place as fault:
@@ -112,10 +114,11 @@ def _line(source: str, at: int) -> int:
 def _variables_of(place: str, source: str, variables: Iterable[Variable], names: Collection[str]) -> Iterator[Remark]:
     told: set[str] = set()
     for variable in variables:
-        path, shown, at = [str(segment) for segment in variable.segments], str(variable)[:80], _line(source, variable.span.index)
+        path, shown = [str(segment) for segment in variable.segments], str(variable)[:80]
         if shown in told:
             continue
         told.add(shown)
+        at = _line(source, variable.span.index)
         attribute = _attribute_of(path)
         if attribute is None and not _is_known(path):
             yield Remark(ERROR, place, _("There is no %(name)s. Known are: %(known)s.") % {"name": shown, "known": known_variables()}, at)

@@ -40,6 +40,8 @@ _STEPS: Final = {
 _RAW: Final = re.compile(r"<(style|script|title|textarea)\b[^>]*$", re.IGNORECASE)
 _LINK: Final = re.compile(r'<!--.*?-->|<style\b.*?</style>|(<(?:a|area)\b(?:[^>"]|"[^"]*")*?\shref=")([^"]*)(")', re.DOTALL)
 _BODY: Final = re.compile(r'<body\b(?:[^>"]|"[^"]*")*>')
+_VERBATIM: Final = frozenset(("script", "iframe", "noscript", "noembed", "noframes", "xmp", "plaintext"))
+_STYLES: Final = re.compile(r"<(?:mj-)?style\b.*?(?:</(?:mj-)?style|$)", re.DOTALL | re.IGNORECASE)
 _ELEMENT: Final = re.compile(r'<!--.*?-->|<style\b.*?</style>|<([a-z][a-z0-9:-]*)((?:[^>"]|"[^"]*")*)>', re.DOTALL)
 _ATTRIBUTE: Final = re.compile(r'\s([^\s="/]+)="([^"]*)"')
 _REFUSED: Final = frozenset("script iframe frame frameset object embed applet form base svg math".split())  # noqa: SIM905
@@ -135,14 +137,36 @@ def bounded(source: str) -> None:
             depth -= 1
         if depth > DEEPEST or elements > MOST_ELEMENTS:
             raise Unreadable(_("The body has too many elements, or too many within each other."), pieces.line_of(source, match.start()))
-    style = sum(len(block) for block in re.findall(r"<(?:mj-)?style\b[^>]*>([^<]*)", source))
+    style = sum(map(len, _STYLES.findall(source)))
     if style * elements > MOST_STYLE:
         raise Unreadable(_("The body has too much style for so many elements."), 1)
+
+
+def shown(source: str) -> str:
+    """The source without its comments, as a browser ends them. By searching: a pattern would go back and forth over what is not closed."""
+    out, at = [], 0
+    while (start := source.find("<!--", at)) >= 0:
+        out.append(source[at:start])
+        ends = [found + len(end) for end in ("-->", "--!>") if (found := source.find(end, start + 2)) >= 0]
+        if source.startswith(("<!-->", "<!--->"), start):
+            ends = [source.index(">", start) + 1]
+        if not ends:
+            return "".join(out)
+        at = min(ends)
+    return "".join([*out, source[at:]])
+
+
+def plain(source: str) -> None:
+    """Refuses elements whose content is read as text and written back as markup. Raises Unreadable."""
+    for match in _TAG.finditer(shown(source)):
+        if match.group(2).lower() in _VERBATIM:
+            raise Unreadable(_("<%(name)s> does not work in mails. Take it out.") % {"name": match.group(2)[:20]}, 1)
 
 
 def to_html(body: str, kind: str, language: str) -> tuple[str, list[Piece]]:
     """A whole page with its styles inside, marks in place of Liquid, and the pieces. Raises Unreadable."""
     bounded(body)
+    plain(body)
     marked, found = take_out(body, markup=True)
     try:
         if kind == "mjml":

@@ -8,6 +8,7 @@ from typing import Final
 from django.utils.translation import gettext as _
 
 LONGEST: Final = 1000
+MOST: Final = 3000
 NAMES: Final = frozenset(
     "assign capture endcapture case when else endcase comment endcomment cycle for endfor break continue if elsif endif unless endunless #".split()  # noqa: SIM905
 )
@@ -38,13 +39,15 @@ class Piece:
 
 def find(source: str, names: frozenset[str] = NAMES) -> Iterator[Piece]:
     """Raises Unreadable, also for a tag that is not among the names."""
-    at = 0
+    at = number = 0
     while opened := _OPENS.search(source, at):
         start = opened.start()
         close = source.find("}}" if source[start + 1] == "{" else "%}", start + 2)
         if close < 0:
             raise Unreadable(_("What begins with %(mark)s is not closed.") % {"mark": source[start : start + 2]}, line_of(source, start))
-        at = close + 2
+        at, number = close + 2, number + 1
+        if number > MOST and names is NAMES:
+            raise Unreadable(_("There are more than %(number)s pieces of Liquid.") % {"number": MOST}, line_of(source, start))
         if at - start > LONGEST:
             raise Unreadable(_("This is longer than %(number)s characters. Is it not closed?") % {"number": LONGEST}, line_of(source, start))
         text = source[start:at]

@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+from django.conf import settings
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
@@ -27,6 +28,8 @@ MESSAGES: Final = (
     (_("Audiences"), "groups", "audiences"),
     (_("Sending policy"), "rule", "sending_policy"),
 )
+SUPPRESSIONS: Final = ((_("Suppressions"), "block", "admin:notifications_suppression_changelist"),)  # who speaks to shoppers sees addresses
+MAILBOX: Final = ((_("Mailbox"), "inbox", "mailbox"),)  # where no mail leaves
 PLACES: Final = (
     (_("Venues"), "apartment", "admin:engagement_venue_changelist"),
     (_("Zones"), "dashboard", "admin:engagement_zone_changelist"),
@@ -63,7 +66,7 @@ def groups(request: HttpRequest) -> list[dict[str, Any]]:
 def _of_the_organisation(request: HttpRequest, organisation: Organisation) -> list[dict[str, Any]]:
     return [
         {"items": [*_items(request, FIGURES), _item(request, _("Live"), "sensors", "live")]},
-        {"title": _("Messages"), "separator": True, "items": _items(request, MESSAGES)},
+        {"title": _("Messages"), "separator": True, "items": _items(request, _messages(request))},
         {
             "title": _("People"),
             "separator": True,
@@ -72,6 +75,10 @@ def _of_the_organisation(request: HttpRequest, organisation: Organisation) -> li
         {"title": _("Places"), "separator": True, "items": _items(request, PLACES)},
         {"title": _("Intake"), "separator": True, "items": [*_items(request, INTAKE), _set_aside(request, organisation)]},
     ]
+
+
+def _messages(request: HttpRequest) -> tuple[tuple[Any, str, str], ...]:
+    return (*MESSAGES, *(SUPPRESSIONS if site.may(request, Action.MARKET) else ()), *(() if settings.MAIL_SERVER.scheme else MAILBOX))
 
 
 def _items(request: HttpRequest, entries: tuple[tuple[Any, str, str], ...]) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from analytics.admin import audiences, trials
 from engagement import health, purchase_door, shopper_door
 from engagement.api import NothingHere
 from notifications import feedback_door
-from notifications.admin import campaigns, policy, recipients
+from notifications.admin import campaigns, mailbox, policy, recipients
 
 seen = admin.site.admin_view  # logged in, as a member
 urlpatterns = [
@@ -35,6 +35,8 @@ urlpatterns = [
     path("admin/notifications/campaign/<int:pk>/messages/", seen(recipients.listed), name="campaign_messages"),
     path("admin/notifications/campaign/<int:pk>/messages/release/", seen(recipients.release), name="release_parked"),
     path("admin/notifications/campaign/<int:pk>/why/", seen(recipients.explained), name="campaign_why"),
+    path("admin/notifications/mailbox/", seen(mailbox.listed), name="mailbox"),
+    path("admin/notifications/mailbox/<str:name>/", seen(mailbox.letter), name="mailbox_mail"),
     path("admin/notifications/policy/", seen(policy.policy), name="sending_policy"),
     path("admin/notifications/policy/topics/", seen(policy.topics), name="topics"),
     path("admin/", admin.site.urls),

@@ -6,6 +6,7 @@ in which others take them: files, audiences, then the shopper himself, then what
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -29,7 +30,7 @@ class Wanted:
     organisation: int
     shopper: int
     external_id: str | None
-    names: frozenset[str]  # as files have him: the app's own id, his address; in small letters
+    email: str
     begun: datetime
     files: set[int] = field(default_factory=set)
     changes: set[int] = field(default_factory=set)
@@ -44,7 +45,7 @@ def early(connection: Connection, organisation: int, shopper: int) -> Wanted:
     ).fetchone()
     assert row is not None
     begun, external_id, email = row
-    wanted = Wanted(organisation, shopper, external_id, frozenset(name.lower() for name in (external_id, email) if name), begun)
+    wanted = Wanted(organisation, shopper, external_id, (email or "").lower(), begun)
     _files(connection, wanted)
     _answers(connection, wanted, None)
     _changes(connection, wanted)
@@ -77,18 +78,27 @@ def what_was_told(connection: Connection, wanted: Wanted) -> None:
 
 def _files(connection: Connection, wanted: Wanted) -> None:
     """Imports that are not taken in yet, or failed: his rows are emptied, so that they bring nobody back."""
-    if not wanted.names:
-        return
     listed = connection.execute(
         "SELECT id FROM engagement_shopperimport WHERE organisation_id = %s AND content <> '' AND id <> ALL(%s) ORDER BY id",
         [wanted.organisation, sorted(wanted.files)],
     ).fetchall()
     for (id,) in listed:
-        found = connection.execute("SELECT content FROM engagement_shopperimport WHERE id = %s FOR NO KEY UPDATE", [id], binary=True).fetchone()
-        left = sheet.without(found[0], lambda cell: cell.lower() in wanted.names) if found and found[0] else None
+        found = connection.execute("SELECT content, mapping FROM engagement_shopperimport WHERE id = %s FOR NO KEY UPDATE", [id], binary=True).fetchone()
+        left = sheet.without(found[0], _his(wanted, found[1])) if found and found[0] else None
         if left is not None:
             connection.execute("UPDATE engagement_shopperimport SET content = %s WHERE id = %s", [left, id])
         wanted.files.add(id)
+
+
+def _his(wanted: Wanted, mapping: dict[str, str]) -> Callable[[int, str], bool]:
+    """Whether a cell is his address or his id: in a column of ids, or one that may be named so yet. A number of something else is not his."""
+    named = "id" in mapping.values()
+
+    def his(column: int, cell: str) -> bool:
+        meaning = mapping.get(str(column), "").partition(":")[0]
+        return (cell == wanted.external_id and (not named or meaning in ("id", "text", ""))) or (wanted.email != "" and cell.lower() == wanted.email)
+
+    return his
 
 
 def _answers(connection: Connection, wanted: Wanted, since: datetime | None) -> None:

@@ -100,15 +100,18 @@ def count(content: bytes) -> int:
     return max(0, sum(1 for _ in rows(content)) - 1)
 
 
-def without(content: bytes, theirs: Callable[[str], bool]) -> bytes | None:
-    """The file with every row below the heading emptied that has such a cell: the others stay on their lines. None where there is none."""
+def without(content: bytes, theirs: Callable[[int, str], bool]) -> bytes | None:
+    """The file with every row below the heading emptied that has such a cell (by its column, from 0 on): the others stay on their lines.
+
+    None where there is none.
+    """
     lines: list[tuple[int, int]] = []
     following: Row | None = None
     try:
         for place, row in enumerate(rows(content)):
             if following is not None:
                 lines.append((following.line, row.line))
-            following = row if place and any(theirs(cell) for cell in row.cells) else None
+            following = row if place and any(theirs(column, cell) for column, cell in enumerate(row.cells)) else None
     except Unreadable as error:
         # Beyond it nobody takes anything in, so nothing of it need be kept.
         lines.append((following.line if following else error.line, 2**62))

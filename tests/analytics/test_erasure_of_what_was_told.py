@@ -161,6 +161,17 @@ def test_the_rivals_sets_and_files_are_left_alone(acme: Organisation, rival: Org
     assert Profile.objects.get().organisation == rival
 
 
+def test_a_number_of_somebody_else_in_a_file_is_not_taken_for_his_id(acme: Organisation, worker: loop.Worker) -> None:
+    tell(acme, "42", "ann@example.com", "x", "y")
+    text, named, not_yet = b"id;visits;note\n1;42;\n42;1;\n3;3;42\n", {"0": "id", "1": "number:visits", "2": "text:note"}, {"1": "number:visits"}
+    files = [ShopperImport.objects.create(organisation=acme, name="f.csv", content=sheet.packed([text]), mapping=mapping) for mapping in (named, not_yet)]
+    ask(acme, "42")
+    erased(worker)
+    for file in files:
+        file.refresh_from_db()
+    assert [[row.cells[0] for row in sheet.rows(bytes(file.content))] for file in files] == [["id", "1"], ["id"]]
+
+
 def test_an_address_that_somebody_else_has_too_stays_suppressed(acme: Organisation, ann: int, worker: loop.Worker) -> None:
     tell(acme, "crm-eve", "ann@EXAMPLE.com", "x", "y")
     Suppression.objects.create(organisation=acme, address="ann@example.com", why="complaint", at=NOW)

@@ -244,7 +244,7 @@ def test_somebody_who_is_taken_out_of_the_file_meanwhile_is_not_taken_in(acme: O
     def erase_b(name: str) -> None:
         seen.append(name)
         if len(seen) == 1:
-            content = sheet.without(bytes(ShopperImport.objects.get().content), lambda cell: cell == "b")
+            content = sheet.without(bytes(ShopperImport.objects.get().content), lambda _, cell: cell == "b")
             ShopperImport.objects.update(content=content)
 
     monkeypatch.setattr(imports, "point", erase_b)

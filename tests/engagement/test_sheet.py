@@ -93,12 +93,13 @@ def test_numbers_are_read_as_people_write_them(cell: str, said: float | None) ->
 
 def test_the_rows_of_one_are_emptied_and_the_others_stay_on_their_lines() -> None:
     content = kept('id;email;note\na;a@example.com;"x\ny"\nb;b@example.com;\na2;A@Example.com;\nc;c@example.com;"z\n"\n')
-    left = sheet.without(content, lambda cell: cell == "a" or cell.lower() == "a@example.com")
+    left = sheet.without(content, lambda _, cell: cell == "a" or cell.lower() == "a@example.com")
     assert left is not None
     assert [(row.line, row.cells[0]) for row in sheet.rows(left)] == [(1, "id"), (4, "b"), (6, "c")]
     assert b"xample.com" in gzip.decompress(left) and b"a@" not in gzip.decompress(left).lower()
-    assert sheet.without(left, lambda cell: cell == "a") is None
-    assert sheet.without(kept('id;note\na;"never closed\nmore of him'), lambda cell: cell == "nobody") == sheet.packed([b"id;note\n\n\n"])
+    assert sheet.without(content, lambda column, cell: column == 2 and cell == "a") is None
+    assert sheet.without(left, lambda _, cell: cell == "a") is None
+    assert sheet.without(kept('id;note\na;"never closed\nmore of him'), lambda _, cell: cell == "nobody") == sheet.packed([b"id;note\n\n\n"])
 
 
 @search(50)
@@ -114,6 +115,6 @@ def test_whatever_stands_in_cells_the_rows_that_are_left_are_those_of_the_others
     content = kept(out.getvalue())
     name = table[who % len(table)][0].strip()
     before = list(sheet.rows(content))
-    left = sheet.without(content, lambda cell: cell == name)
+    left = sheet.without(content, lambda _, cell: cell == name)
     expected = before[:1] + [row for row in before[1:] if name not in row.cells]
     assert list(sheet.rows(left or content)) == expected

@@ -19,6 +19,9 @@ django.setup()
 
 from analytics.stream import claim, events, identities, links, loop  # noqa: E402
 from engagement.door import commit  # noqa: E402
+from notifications import planning  # noqa: E402
+from notifications.delivery import claim as claim_of_messages  # noqa: E402
+from notifications.delivery import sending  # noqa: E402
 
 Change = tuple[Callable[..., Any], str, str]  # function, what stands there, what stands there instead
 
@@ -47,6 +50,18 @@ CATALOGUE: Final[dict[str, tuple[Change, ...]]] = {
     # The door answers what it has only written down.
     "answer_before_commit": ((commit.Committer.commit, "await done", "return"),),
     "commit_not_waited_for": (),
+    # A message is handed to the wire while nothing says so yet.
+    "sent_before_claimed": (
+        (claim_of_messages.take, 'point("send.before_claim")', "transaction.set_rollback(True)"),
+        (sending._fate, "if not ours or state", "if state"),
+    ),
+    # Whether a shopper may be told is asked when his message is planned; or not again just before it leaves.
+    "consent_asked_at_planning_alone": (
+        (claim_of_messages.take, "eligibility.judge(cursor, campaign, shoppers, now, terms=terms)", "dict.fromkeys(shoppers)"),
+        (sending.leaving, "[_fate(message", "[None and _fate(message"),
+    ),
+    "not_asked_again": ((sending.leaving, "[_fate(message", "[None and _fate(message"),),
+    "planner_not_locked": ((planning._slice, "FOR UPDATE OF r SKIP LOCKED", ""),),
 }
 
 

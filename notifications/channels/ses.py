@@ -8,6 +8,7 @@ from typing import Any, Final
 import boto3
 from botocore import exceptions
 from botocore.config import Config
+from botocore.parsers import ResponseParserError
 from django.conf import settings
 
 from engagement.environment import MailServer
@@ -54,7 +55,7 @@ class Api:
             return _not_reached(error)
         except exceptions.SSLError as error:  # while the connection was made, or later
             return _not_reached(error) if _HANDSHAKE.search(str(error)) else Unknown("No answer came: SSLError.")
-        except (exceptions.HTTPClientError, exceptions.ResponseParserError) as error:
+        except (exceptions.HTTPClientError, ResponseParserError) as error:
             return Unknown(f"No answer came: {type(error).__name__}.")
         except exceptions.ParamValidationError:
             return ForEver("SES takes no such mail.")

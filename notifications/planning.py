@@ -145,7 +145,7 @@ def forget_erased(run: Run, now: datetime) -> int:
             return 0
         kept = BitMap.deserialize(bytes(found[1]))
         without_row = len([shopper for shopper in gone & kept if shopper > found[0]])
-        told = {"organisation": campaign.organisation_id, "campaign": campaign.pk, "run": run.pk, "channel": campaign.channel, "now": now}
+        told: dict[str, Any] = {"organisation": campaign.organisation_id, "campaign": campaign.pk, "run": run.pk, "channel": campaign.channel, "now": now}
         cursor.execute(_NOBODY, {**told, "number": without_row})
         cursor.execute("UPDATE notifications_run SET audience = %s WHERE id = %s", [(kept - gone).serialize(), run.pk])
     return without_row

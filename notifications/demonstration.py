@@ -76,7 +76,7 @@ def run(*, stop: threading.Event, say: Say) -> None:
     say(
         _(
             "Audiences and campaigns are in. The finished one was sent into files and then dated back %(days)s days; who got it buys more often in its"
-            " week than the others, because simulated shoppers read no mail."
+            " week than the others, because simulated shoppers read no mail. A difference in their visits is chance."
         )
         % {"days": AGO.days}
     )

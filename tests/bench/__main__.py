@@ -112,7 +112,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=8, help="length of a short measurement")
     parser.add_argument("--sustained", type=float, default=60)
     parser.add_argument("--largest", type=int, default=10_000_000, help="stored events of the last size")
-    parser.add_argument("--only", default="", help="one of: single, batches, sustained, latency, sizes, audiences, figures")
+    parser.add_argument("--only", default="", help="one of: single, batches, sustained, latency, sizes, audiences, campaigns, figures")
     parser.add_argument("--stays", type=int, default=10_000_000, help="of the generated year, by a tenth as many shoppers")
     parser.add_argument("--repeats", type=int, default=20, help="of each report")
     parser.add_argument("--cold", type=int, default=1, help="restarts of the database for each report; 0: no cold figures")

@@ -25,6 +25,8 @@ Key = tuple[int, int]  # zone, day
 
 NOWHERE: Final = -(2**22)  # no local day
 _DAYS: Final = 2**23  # more than there are
+_OUTDATED: Final = -(2**31)  # no hour
+_CLOCKS_APART: Final = 2  # days, between -12:00 and +14:00
 _ARRAYS: Final = ("zone", "day", "open", "visits", "pass_bys", "dwell_us", "restated_at", "digest")
 ALWAYS: Final = -(2**62)
 EVER: Final = 2**62
@@ -96,10 +98,12 @@ def read(cursor: Cursor, spans: Sequence[Span], columns: Iterable[str], *, now: 
     """
     spans = sorted(spans, key=lambda span: span.zone)
     zones = [span.zone for span in spans]
-    marked = _marked(cursor, spans, premises)  # before the days: what is made again between the two is then read live, which is right too
+    marked, outdated = _marked(cursor, spans, premises)  # before the days: what is made again between the two is then read live, which is right too
     stored = _index(cursor, spans, zones)
     cut = {key for span in spans for key in _cut_days(span)}
     unsettled = set(zip(stored["zone"][stored["due"]].tolist(), stored["day"][stored["due"]].tolist(), strict=True))
+    if outdated:
+        unsettled |= _of_another_calendar(cursor, [span for span in spans if span.zone in outdated])
     live_keys = sorted(key for key in marked | cut | unsettled if _within(spans, zones, key))
     pieces = [_piece(spans, zones, key) for key in live_keys]
     made = make(cursor, pieces, now=now)
@@ -114,17 +118,30 @@ def plain(connection: Any) -> Cursor:
     return psycopg.Cursor(connection.connection)
 
 
-def _marked(cursor: Cursor, spans: list[Span], premises: Premises | None) -> set[Key]:
-    """Marked days of the spans' zones; where flows are wanted, also the days of visits that held a stay that changed."""
+def _marked(cursor: Cursor, spans: list[Span], premises: Premises | None) -> tuple[set[Key], set[int]]:
+    """Marked days of the spans' zones; where flows are wanted, also the days of visits that held a stay that changed. And the zones whose days were
+    made by another clock, or other opening hours, than their venue has: until figures.recalendar marks them, nothing stored of them is right."""
     clocks = premises.clock if premises else {span.zone: span.clock for span in spans}
     columns = {"zone": ("int8", "m.zone_id"), "hour": ("int4", "m.hour")}
-    source = "FROM (SELECT DISTINCT zone_id, hour FROM analytics_mark WHERE zone_id = ANY(%(zones)s)) m"
-    rows = binary.fetch(cursor, columns, source, {"zones": list(clocks)})
-    keys = keys_of_marks(clocks, rows["zone"], rows["hour"])
+    source = """FROM (SELECT DISTINCT zone_id, hour FROM analytics_mark WHERE zone_id = ANY(%(zones)s) UNION ALL
+                      SELECT z.id, %(outdated)s FROM engagement_zone z JOIN engagement_venue v ON v.id = z.venue_id
+                      JOIN analytics_calendar c ON c.venue_id = v.id
+                      WHERE z.id = ANY(%(zones)s) AND (c.time_zone, c.opening_hours) IS DISTINCT FROM (v.time_zone, v.opening_hours)) m"""
+    rows = binary.fetch(cursor, columns, source, {"zones": list(clocks), "outdated": _OUTDATED})
+    outdated = rows["hour"] == _OUTDATED
+    keys = keys_of_marks(clocks, rows["zone"][~outdated], rows["hour"][~outdated])
     if premises is not None:
         keys |= roots_touched(cursor, premises, keys)
     wanted = {span.zone for span in spans}
-    return {key for key in keys if key[0] in wanted}
+    return {key for key in keys if key[0] in wanted}, wanted & set(rows["zone"][outdated].tolist())
+
+
+def _of_another_calendar(cursor: Cursor, spans: list[Span]) -> set[Key]:
+    """All days that can have a stay, where those that are stored are another clock's: one clock's day is at most two away from another's."""
+    first, last = [_day(span, span.start) - _CLOCKS_APART for span in spans], [_day(span, span.end - 1) + _CLOCKS_APART for span in spans]
+    found = contents.read(cursor, [span.zone for span in spans], first, last)
+    days = zip(found["zone"].tolist(), found["day"].tolist(), strict=True)
+    return {(zone, day + apart) for zone, day in days for apart in range(-_CLOCKS_APART, _CLOCKS_APART + 1)}
 
 
 def roots_touched(cursor: Cursor, premises: Premises, keys: set[Key]) -> set[Key]:

@@ -222,12 +222,27 @@ def session() -> Connection:
 
 
 def catch_up(connection: Connection, *, now: datetime | None = None) -> int:
-    """Work until nothing is marked and nothing is due."""
+    """Work until there is nothing to take: nothing is marked and nothing due, or others are at it."""
     recalendar(connection)
     made = 0
     while done := step(connection, now=now):
         made += done
     return made
+
+
+def finish(connection: Connection, *, now: datetime | None = None, rest_s: float = REST_S) -> int:
+    """The same, and wait for those whose venues somebody else is at: what he does not make is made here."""
+    made = catch_up(connection, now=now)
+    while _left(connection, now):
+        time.sleep(rest_s)
+        made += catch_up(connection, now=now)
+    return made
+
+
+def _left(connection: Connection, now: datetime | None) -> bool:
+    moment = to_moment(to_us(now) if now else time.time_ns() // 1000)
+    row = connection.execute("SELECT EXISTS (SELECT 1 FROM analytics_mark) OR EXISTS (SELECT 1 FROM analytics_zoneday WHERE due_at <= %s)", [moment]).fetchone()
+    return bool(row and row[0])
 
 
 def run(*, stopping: Callable[[], bool], beside: Sequence[Callable[[Connection], object]] = ()) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 import psycopg
 import pytest
@@ -12,7 +13,7 @@ from analytics.models import ZoneDay
 from analytics.reports.footfall import report
 from analytics.reports.reading import Hours, Question, Range, Subject, reading
 from engagement import provisioning
-from engagement.models import Organisation, Zone
+from engagement.models import Organisation, Venue, Zone
 from tests.analytics.rows import local, shopper, stay, venue
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -89,3 +90,28 @@ def test_other_venues_and_hours_that_stay_as_they_were_are_left_alone(acme: Orga
     assert parts(south) == [1, 1, 0] and not visits(south, "all")[1]
     say({**DAYTIME, "mon": DAYTIME["mon"][::-1]})
     assert figures.recalendar(worker) == 0
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Pacific/Pago_Pago", "Europe/London"])
+def test_from_the_change_until_the_past_is_made_again_it_is_read_from_the_stays(root: Zone, worker: Session, zone: str) -> None:
+    figures.catch_up(worker, now=NOW)
+    say(DAYTIME)
+    assert parts(root) == [4, 2, 2]  # nothing has been made again yet
+    provisioning.provision({"organisation": {"key": "acme"}, "venues": [{"key": "north", "time_zone": zone}]})
+    root.refresh_from_db()
+    meanwhile = [days(root, whole) for whole in (True, False)]
+    assert meanwhile[0]
+    figures.catch_up(worker, now=NOW)
+    assert [days(root, whole) for whole in (True, False)] == meanwhile
+    assert figures.recalendar(worker) == 0
+
+
+def days(zone: Zone, whole: bool) -> list[tuple[str, int]]:
+    """Visits by the venue's own days: over weeks, or over one day that stays lie on by one clock and not by the other."""
+    own = ZoneInfo(Venue.objects.get(pk=zone.venue_id).time_zone)
+    start = datetime(2026, 9, 25, tzinfo=own) if whole else datetime(2026, 10, 6, tzinfo=own)
+    end = datetime(2026, 10, 25, tzinfo=own) if whole else datetime(2026, 10, 7, tzinfo=own)
+    subject = Subject("zone", zone.key, zone.name, (zone.pk,))
+    with reading(zone.organisation, [subject], now=NOW) as read:
+        [answer] = report(read, [subject], Question(Range(start, end), "day", "open"))
+        return [(str(row["period"]), row["visits"]) for row in answer["rows"] if row["visits"]]

@@ -1,10 +1,10 @@
-import signal
 from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand
 
 from analytics.stream import loop
+from engagement import stopping
 
 
 class Command(BaseCommand):
@@ -15,12 +15,4 @@ class Command(BaseCommand):
         parser.add_argument("--of", type=int, default=1, help="how many run")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        stop = False
-
-        def note(*_: object) -> None:
-            nonlocal stop
-            stop = True
-
-        signal.signal(signal.SIGTERM, note)
-        signal.signal(signal.SIGINT, note)
-        loop.run(number=options["number"], of=options["of"], stopping=lambda: stop)
+        loop.run(number=options["number"], of=options["of"], stopping=stopping.asked())

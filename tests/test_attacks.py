@@ -41,7 +41,7 @@ from engagement.models import (
 from engagement.profiles import lists
 from engagement.profiles.record import record
 from notifications import links, ops
-from notifications.models import Campaign
+from notifications.models import Campaign, Suppression
 from tests.analytics.rows import device, shopper, stay
 from tests.cast import acme_file
 
@@ -101,6 +101,8 @@ MEMBERS: Final = {
     "admin/notifications/mailbox/",
     "admin/notifications/mailbox/<str:name>/",
     "admin/notifications/policy/",
+    "admin/notifications/suppression/<int:pk>/lift/",
+    "admin/notifications/suppression/export/",
     "admin/notifications/policy/topics/",
     "admin/organisation/",
     "admin/outcomes/",
@@ -114,7 +116,7 @@ MODELS: Final = (
     *("engagement.ApiKey", "engagement.Beacon", "engagement.Brand", "engagement.Device", "engagement.Organisation", "engagement.SetAside"),
     *("engagement.ShopperImport", "engagement.ShopperList"),
     *("engagement.Shopper", "engagement.Venue", "engagement.Zone", "engagement.ZoneVersion"),
-    *("notifications.Alarm", "notifications.AlarmEvent"),
+    *("notifications.Alarm", "notifications.AlarmEvent", "notifications.Suppression"),
 )
 OF_EACH_MODEL: Final = ("", "add/", "<path:object_id>/", "<path:object_id>/change/", "<path:object_id>/delete/", "<path:object_id>/history/")
 VENUES: Final = ("admin/live/",)  # whose numbers are of venues
@@ -194,6 +196,7 @@ def world(acme: Organisation, rival: Organisation, acme_keys: dict[str, str], al
     Inbox.objects.create(**owned, received_at=now, events=3, payload=b"")
     Outcome.objects.create(**owned, hour=now, outcome="accepted", events=3)
     RecentEvent.objects.create(organisation=acme, received_at=now, device="install-acme-1", kind="fix", outcome="accepted", zones="north-brew")
+    Suppression.objects.create(organisation=acme, address="ann@acme.example", why="bounce", at=now)
     ops.evaluate(now)
     IdentityClaim.objects.create(organisation=acme, device_id=phone.pk, shopper_id=ann.pk, occurred_at=now, event_id="00000000-0000-0000-0000-000000000001")
     User.objects.filter(pk__in=(alice.pk, bob.pk)).update(email="somebody@acme.example")

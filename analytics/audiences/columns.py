@@ -100,7 +100,10 @@ SELECT pg_current_xact_id_if_assigned() IS NOT NULL, current_setting('transactio
        coalesce((SELECT max(id) FROM engagement_shopper), 0),
        (SELECT string_agg(int8send(id), ''::bytea) FROM engagement_shopper WHERE organisation_id = %(organisation)s AND id >= %(low)s)
 """
-_UNDER_WAY: Final = "SELECT virtualxid FROM pg_locks WHERE locktype = 'virtualxid'"
+_UNDER_WAY: Final = """
+SELECT DISTINCT virtualtransaction FROM pg_locks WHERE locktype = 'relation' AND mode = 'RowExclusiveLock' AND relation = 'engagement_shopper'::regclass
+AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +119,8 @@ class Everybody:
     """All shoppers. Their rows tell no transaction; their numbers come from a sequence, and may be committed in any order.
 
     Numbers from `low` on are read again each time. It is raised to above `top`, the greatest number seen, when all transactions have ended that
-    were under way when it had been seen: whoever holds a lower number is among them. A transaction has a virtual number from its first statement
-    on, before it draws a number for a row, so none is overlooked (its own number it may get later).
+    were writing to the table when it had been seen: whoever holds a lower number is among them. Who writes locks the table first, before a number
+    is drawn for the row, and until he commits; so none is overlooked, and nobody is waited for who only reads.
     """
 
     members: BitMap

@@ -204,8 +204,8 @@ LOGGING = {
         "django": {"handlers": [], "propagate": True},
         "django.request": {"level": "ERROR"},
         "django.security.DisallowedHost": {"level": "CRITICAL"},  # whoever tries hosts would fill the log with tracebacks
-        # Two lines for each task that has nothing to do would hide what matters.
-        **{name: {"level": "WARNING"} for name in ("celery.app.trace", "celery.beat", "celery.worker.strategy")},
+        # Two lines for each task that has nothing to do, or that came while the one before it was still at work, would hide what matters.
+        **{name: {"level": "WARNING"} for name in ("celery.app.trace", "celery.beat", "celery.worker.request", "celery.worker.strategy")},
     },
 }
 

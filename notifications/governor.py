@@ -38,6 +38,7 @@ SLOWER: Final = 0.5  # of the pace, each time that the provider says we are too 
 SLOWEST: Final = 0.02
 FASTER_S: Final = 300.0  # until the whole pace is back
 BACK_OFF_S: Final = 1.0  # refusals within so long are one
+UNKNOWN_RATE: Final = 500.0  # a second, of which a share is taken where no rate is known and the provider says that we are too fast
 TOGETHER: Final = 16
 STOPPED, QUOTA, PACE, NOT_HOME = "stopped", "quota", "pace", "not_home"
 
@@ -133,6 +134,8 @@ def _allowed(lane: str) -> tuple[float | None, float | None, str]:
         return None, 0.0, QUOTA
     own = float(settings.SEND_RATE) or None
     limits = [limit for limit in (own, rate if _live() else None) if limit is not None]
+    if not limits and share * brake < 1:
+        limits = [UNKNOWN_RATE]  # somewhere it has to begin to slow down
     return (min(limits) * share * brake * MARGIN if limits else None), left, ""
 
 

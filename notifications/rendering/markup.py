@@ -163,20 +163,31 @@ def plain(source: str) -> None:
             raise Unreadable(_("<%(name)s> does not work in mails. Take it out.") % {"name": match.group(2)[:20]}, 1)
 
 
+def _paged(marked: str, kind: str) -> str:
+    """Raises Unreadable, another ValueError, or what the libraries make of it."""
+    if kind == "mjml":
+        marked = mjml.mjml2html(marked, fonts={})
+        bounded(marked)
+    elif not _PAGE.search(marked):  # before a body, its reader would move comments and drop blanks
+        marked = f"<html><head></head><body>{marked}</body></html>"
+    return _inlined(marked)
+
+
 def to_html(body: str, kind: str, language: str) -> tuple[str, list[Piece]]:
     """A whole page with its styles inside, marks in place of Liquid, and the pieces. Raises Unreadable."""
     bounded(body)
     plain(body)
     marked, found = take_out(body, markup=True)
     try:
-        if kind == "mjml":
-            marked = mjml.mjml2html(marked, fonts={})
-            bounded(marked)
-        elif not _PAGE.search(marked):  # before a body, its reader would move comments and drop blanks
-            marked = f"<html><head></head><body>{marked}</body></html>"
-        page = _inlined(marked)
+        page = _paged(marked, kind)
+    except Unreadable:
+        raise
     except ValueError as error:
         raise Unreadable(_("The body cannot be read: %(detail)s") % {"detail": str(error)[:200]}, 1) from None
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # of the libraries in Rust: no Exception, and would end the sender of everybody's mails
+            raise
+        raise Unreadable(_("The body cannot be read."), 1) from None
     harmless(page)
     if len(page) > LONGEST_PREPARED:
         raise Unreadable(_("The body becomes too large when its styles are written into its elements."), 1)

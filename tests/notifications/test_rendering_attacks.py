@@ -74,6 +74,18 @@ def test_nothing_that_is_not_closed_takes_long_to_read(body: str, kind: str) -> 
     assert time.monotonic() - began < SOON_S
 
 
+def test_a_library_that_panics_ends_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    class PanicException(BaseException):
+        pass
+
+    class Panicking:
+        def inline(self, page: str) -> str:
+            raise PanicException
+
+    monkeypatch.setattr(markup, "_INLINER", Panicking())
+    assert [one.detail for one in check(Draft(subject="x", body="x"))] == ["The body cannot be read."]
+
+
 def test_what_word_reads_in_comments_is_let_through() -> None:
     body = "<!--[if mso]><noscript><xml></xml></noscript><![endif]--><p>Hello</p><!--[if mso]></td><![endif]-->"
     assert not [one for one in check(Draft(subject="x", body=body)) if one.level == ERROR]

@@ -34,6 +34,7 @@ from notifications.models import Campaign, CampaignState, MessageState, SendingP
 SHOWN: Final = 200
 State = CampaignState
 TONES: Final = {State.SENDING: "good", State.PAUSED: "bad", State.SCHEDULED: "warn"}
+FORM: Final = ("name", "audience", "brand", "topic", "start")  # of a new campaign
 STEPS: Final = ("who", "what", "when", "limits")
 EDITOR: Final = ("analytics/call", "analytics/figures/show", "notifications/editor", "notifications/words", "notifications/preview", "notifications/times")
 SCRIPTS: Final = ("analytics/call", "analytics/figures/show", "analytics/figures/charts", "notifications/campaign", "notifications/report")
@@ -91,11 +92,12 @@ def new(request: HttpRequest) -> HttpResponseBase:
     principal = site.seat(request, Action.MARKET)
     organisation = principal.organisation
     asked: Mapping[str, str] = request.POST if request.method == "POST" else request.GET
-    told = {name: asked.get(name, "") for name in ("name", "audience", "brand", "topic", "start")}
+    like = own(request, int(asked["like"][:18])) if asked.get("like", "").isdigit() else None
+    told = {**_like(like), **{name: asked[name] for name in FORM if name in asked}}
     faults: list[str] = []
     if request.method == "POST":
         try:
-            made, _created = drafts.save(organisation=organisation, told=_drafted(organisation, told), by=principal.name)
+            made, _created = drafts.save(organisation=organisation, told=_drafted(organisation, told, like), by=principal.name)
             return redirect(f"{reverse('campaign_edit', args=[made.pk])}?step=what")
         except drafts.Faults as wrong:
             faults = [fault.detail for fault in wrong.faults]
@@ -104,6 +106,7 @@ def new(request: HttpRequest) -> HttpResponseBase:
         "notifications/campaigns/new.html",
         title=_("Write a campaign"),
         told={**told, "start": told["start"] or BEGINNINGS[0].name},
+        like=like,
         faults=faults,
         starts=[{"name": one.name, "label": one.label, "says": one.says} for one in BEGINNINGS],
         organisation=organisation,
@@ -111,15 +114,26 @@ def new(request: HttpRequest) -> HttpResponseBase:
     )
 
 
-def _drafted(organisation: Organisation, told: Mapping[str, str]) -> dict[str, Any]:
+def _like(campaign: Campaign | None) -> dict[str, str]:
+    """What the form begins with: nothing, or what another campaign has."""
+    if campaign is None:
+        return dict.fromkeys(FORM, "")
+    known = drafts.told(campaign)
+    return {"name": _("%(name)s, again") % {"name": campaign.name}, "start": "", **{name: known[name] or "" for name in ("audience", "brand", "topic")}}
+
+
+def _drafted(organisation: Organisation, told: Mapping[str, str], like: Campaign | None) -> dict[str, Any]:
+    """As a draft is told. Of another campaign everything but when."""
     name = told["name"].strip()
+    known = {**drafts.told(like), "send_at": None, "recurrence": None, "in_shopper_time": False} if like else {}
     return {
+        **known,
         "key": _free_key(organisation, name),
         "name": name or None,
         "audience": told["audience"],
         "brand": told["brand"] or None,
         "topic": told["topic"] or None,
-        "variants": [{"name": "a", **beginning(told["start"])}],
+        **({} if like else {"variants": [{"name": "a", **beginning(told["start"])}]}),
     }
 
 

@@ -87,6 +87,16 @@ def test_what_it_begins_with_is_a_mail_that_can_be_saved(acme: Organisation, eve
     assert drafts.save(organisation=acme, told=words, by="emma")[1]
 
 
+def test_another_campaign_begins_with_all_that_one_says_but_when(emma: User, charlie: User, sent: Campaign) -> None:
+    Campaign.objects.update(send_at=datetime(2026, 12, 1, 8, tzinfo=UTC), holdout="0.2")
+    assert "November news, again" in shown(emma, "campaign_new", like=str(sent.pk))
+    told(emma, "campaign_new", name="December news", audience="all", like=str(sent.pk))
+    made = Campaign.objects.get(key="december-news")
+    assert (made.state, made.send_at, float(made.holdout)) == ("draft", None, 0.2)
+    assert drafts.told(made)["variants"] == drafts.told(sent)["variants"]
+    told(charlie, "campaign_new", name="Mine", audience="all", like=str(sent.pk), status=404)
+
+
 def test_strangers_see_no_page_of_it(charlie: User, dora: User, sent: Campaign) -> None:
     for name in NAMES:
         assert "November news" not in shown(charlie, name, sent.pk, status=404)

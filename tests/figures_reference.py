@@ -6,261 +6,47 @@ from the whole list of stays each time. The calendar is walked, a quarter of an 
 An instant is a whole number of microseconds since 1970. Durations that are shown are seconds, shares numbers from 0 to 1.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
-from fractions import Fraction
-from functools import cache
+from collections.abc import Callable, Iterable, Mapping
 from itertools import combinations, pairwise
-from typing import Any
-from zoneinfo import ZoneInfo
 
-SECOND = 1_000_000
-MINUTE = 60 * SECOND
-QUARTER = 15 * MINUTE
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-ALWAYS = -(2**62)
-
-Row = dict[str, Any]
-Answer = dict[str, Any]  # {"rows": [...], "total": {...}}
-
-
-# --- What is known ----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, order=True)
-class Stay:
-    shopper: int
-    zone: str
-    started: int
-    ended: int
-    closes_at: int  # the last instant at which a further observation would extend it
-    counted: bool  # else it is a pass-by
-
-    def is_open(self, now: int) -> bool:
-        return now <= self.closes_at
-
-
-@dataclass(frozen=True)
-class Zone:
-    key: str
-    kind: str
-    time_zone: str  # of its venue
-    root: str  # of its venue
-    parents: tuple[tuple[int, str | None], ...] = ((ALWAYS, None),)  # since when, and what lies directly above since then
-    brand: str | None = None
-
-    def parent(self, at: int) -> str | None:
-        return [parent for since, parent in self.parents if since <= at][-1]
-
-
-@dataclass(frozen=True, order=True)
-class Purchase:
-    shopper: int
-    brand: str
-    at: int
-
-
-@dataclass(frozen=True)
-class World:
-    """One organisation, at one instant. `zones` are in the order in which they were made."""
-
-    zones: Mapping[str, Zone]
-    stays: tuple[Stay, ...]
-    now: int
-    purchases: tuple[Purchase, ...] = ()
-    left_out: frozenset[int] = frozenset()  # staff and residents, confirmed
-    opening_hours: Mapping[str, Any] = field(default_factory=dict)  # by root; none: always open
-
-
-@dataclass(frozen=True)
-class Question:
-    """`start` and `end` (not included) are local dates of each venue, or instants. `hours`: all, open or closed."""
-
-    start: date | int
-    end: date | int
-    grain: str = "day"
-    hours: str = "all"
-
-
-# --- The calendar -----------------------------------------------------------------------------------------------------------
-
-
-def wall(at: int, time_zone: str) -> datetime:
-    """What the clocks there show."""
-    return (EPOCH + timedelta(microseconds=at)).astimezone(ZoneInfo(time_zone))
-
-
-def since_1970(moment: datetime) -> int:
-    return (moment - EPOCH) // timedelta(microseconds=1)
-
-
-@cache
-def begin_of(day: date, time_zone: str) -> int:
-    """The first instant of a local day, or, of a day that a place skipped, of the one after it."""
-    at = since_1970(datetime(day.year, day.month, day.day, tzinfo=UTC)) - 96 * QUARTER
-    while wall(at, time_zone).date() < day:
-        at += QUARTER
-    return at
-
-
-def bounds(question: Question, time_zone: str) -> tuple[int, int]:
-    start, end = (edge if isinstance(edge, int) else begin_of(edge, time_zone) for edge in (question.start, question.end))
-    return start, end
-
-
-@cache
-def label(at: int, grain: str, time_zone: str) -> str:
-    """The name of the period that an instant lies in."""
-    local = wall(at, time_zone)
-    if grain == "hour":
-        return wall(begin_of_hour(at, time_zone), time_zone).isoformat(timespec="seconds")
-    if grain == "week":
-        year, week, _ = local.isocalendar()
-        return f"{year:04}-W{week:02}"
-    return local.date().isoformat() if grain == "day" else local.date().isoformat()[:7]
-
-
-def begin_of_hour(at: int, time_zone: str) -> int:
-    """Back to where the clocks began to show this hour, by this offset."""
-
-    def shown(instant: int) -> tuple[date, int, timedelta | None]:
-        local = wall(instant, time_zone)
-        return local.date(), local.hour, local.utcoffset()
-
-    begin = at - at % QUARTER
-    while shown(begin - QUARTER) == shown(at):
-        begin -= QUARTER
-    return begin
-
-
-def quarters(start: int, end: int) -> Iterator[int]:
-    """The instants at which clocks show a whole quarter of an hour, from start up to end."""
-    yield from range(-(-start // QUARTER) * QUARTER, end, QUARTER)
-
-
-@cache
-def dates(start: int, end: int, time_zone: str) -> tuple[date, ...]:
-    """The local days that meet the range."""
-    first, last = wall(start, time_zone).date(), wall(end - 1, time_zone).date()
-    every = [first + timedelta(days=number) for number in range((last - first).days + 1)] if start < end else []
-    return tuple(day for day in every if begin_of(day, time_zone) < begin_of(day + timedelta(days=1), time_zone))
-
-
-def labels(world: World, zones: Iterable[str], question: Question) -> list[str]:
-    """The periods that meet the range, on any of the zones' clocks, by their first instant in it."""
-    first: dict[str, int] = {}
-    for time_zone in {world.zones[zone].time_zone for zone in zones}:
-        start, end = bounds(question, time_zone)
-        begins = quarters(start, end) if question.grain == "hour" else (begin_of(day, time_zone) for day in dates(start, end, time_zone)[1:])
-        for at in [start, *begins] if start < end else ():
-            name = label(at, question.grain, time_zone)
-            first[name] = min(at, first.get(name, at))
-    return sorted(first, key=lambda name: (first[name], name))
-
-
-def days_of(world: World, zones: Iterable[str], question: Question) -> set[date]:
-    return {date.fromisoformat(day) for day in labels(world, zones, Question(question.start, question.end, "day"))}
-
-
-def is_open(world: World, zone: str, at: int) -> bool:
-    """Whether the venue has its doors open at that instant. What begins on the day before may reach into this one."""
-    hours, time_zone = world.opening_hours.get(world.zones[zone].root), world.zones[zone].time_zone
-    if hours is None:
-        return True
-    today = wall(at, time_zone).date()
-    return any(begin <= at < end for day in (today - timedelta(days=1), today) for begin, end in open_times(hours, day, time_zone))
-
-
-def open_times(hours: Mapping[str, Any], day: date, time_zone: str) -> Iterator[tuple[int, int]]:
-    weekday = day.strftime("%a").lower()
-    for begin, end in hours.get("exceptions", {}).get(day.isoformat(), hours.get(weekday, [])):
-        tomorrow = end <= begin  # as text, 24:00 comes after every time of a day
-        yield at_clock(day, begin, time_zone), at_clock(day + timedelta(days=1) if tomorrow else day, end, time_zone)
-
-
-def at_clock(day: date, clock: str, time_zone: str) -> int:
-    """When the clocks there show that time on that day; of two times, the first."""
-    hour, minute = int(clock[:2]), int(clock[3:])
-    if hour == 24:
-        return at_clock(day + timedelta(days=1), f"00:{minute:02}", time_zone)
-    return since_1970(datetime(day.year, day.month, day.day, hour, minute, tzinfo=ZoneInfo(time_zone)))
-
-
-# --- Which stays ------------------------------------------------------------------------------------------------------------
-
-
-def stays_of(world: World, zones: Iterable[str], hours: str = "all") -> list[Stay]:
-    """Everybody's stays in these zones, but those of staff and residents; of those hours, by the start."""
-    wanted = {"all": (True, False), "open": (True,), "closed": (False,)}[hours]
-    found = [stay for stay in world.stays if stay.zone in set(zones) and stay.shopper not in world.left_out]
-    return [stay for stay in found if is_open(world, stay.zone, stay.started) in wanted]
-
-
-def within(world: World, zones: Iterable[str], question: Question) -> list[Stay]:
-    """Those that start in the range. The period of a stay is the one that its start falls in."""
-    return [stay for stay in stays_of(world, zones, question.hours) if starts_within(world, stay, question)]
-
-
-def starts_within(world: World, stay: Stay, question: Question) -> bool:
-    start, end = bounds(question, world.zones[stay.zone].time_zone)
-    return start <= stay.started < end
-
-
-def before(world: World, zones: Iterable[str], question: Question) -> list[Stay]:
-    """Those that start before the range."""
-    return [stay for stay in stays_of(world, zones, question.hours) if stay.started < bounds(question, world.zones[stay.zone].time_zone)[0]]
-
-
-def period_of(world: World, stay: Stay, grain: str) -> str:
-    return label(stay.started, grain, world.zones[stay.zone].time_zone)
-
-
-def visitors_of(stays: Iterable[Stay]) -> set[int]:
-    """Distinct shoppers with a counted stay."""
-    return {stay.shopper for stay in stays if stay.counted}
-
-
-def by_period(world: World, zones: tuple[str, ...], question: Question, tell: Callable[[list[Stay]], Row]) -> Answer:
-    """The same told of each period, and of the whole range."""
-    stays = within(world, zones, question)
-    rows = [
-        {"period": period, **tell([stay for stay in stays if period_of(world, stay, question.grain) == period])} for period in labels(world, zones, question)
-    ]
-    return {"rows": rows, "total": tell(stays)}
-
-
-# --- Numbers ----------------------------------------------------------------------------------------------------------------
-
-
-def rate(part: int, whole: int) -> float | None:
-    return round(part / whole, 6) if whole else None
-
-
-def dwells_of(world: World, stays: Iterable[Stay]) -> list[int]:
-    """Of closed counted stays, the shortest first."""
-    return sorted(stay.ended - stay.started for stay in stays if stay.counted and not stay.is_open(world.now))
-
-
-def quantile(values: list[int], share: Fraction) -> float | None:
-    """In seconds: the value that so great a share of the others lies below; between two neighbours, on the line from one to the other."""
-    if not values:
-        return None
-    place = share * (len(values) - 1)
-    low, above = values[int(place)], values[min(int(place) + 1, len(values) - 1)]
-    return seconds(low + (place - int(place)) * (above - low))
-
-
-def mean_of(values: list[int]) -> float | None:
-    return seconds(Fraction(sum(values), len(values))) if values else None
-
-
-def seconds(us: Fraction | int) -> float:
-    return round(float(Fraction(us) / SECOND), 6)
-
-
-MEDIAN, P90 = Fraction(1, 2), Fraction(9, 10)
-
+from tests.figures_of_the_clock import (
+    coverage,  # noqa: F401 (known by this module to those who compare)
+    heatmap,
+    occupancy,
+    peak_hours,
+)
+from tests.figures_world import (  # noqa: F401 (known by this module to those who compare)
+    ALWAYS,
+    EPOCH,
+    MEDIAN,
+    MINUTE,
+    P90,
+    SECOND,
+    Answer,
+    Purchase,
+    Question,
+    Row,
+    Stay,
+    World,
+    Zone,
+    before,
+    begin_of,
+    bounds,
+    by_period,
+    dates,
+    dwells_of,
+    label,
+    labels,
+    mean_of,
+    period_of,
+    quantile,
+    rate,
+    since_1970,
+    stays_of,
+    visitors_of,
+    wall,
+    within,
+)
 
 # --- Figures of people ------------------------------------------------------------------------------------------------------
 
@@ -383,138 +169,6 @@ def cohorts(world: World, zones: tuple[str, ...], question: Question) -> list[st
 
 def between(month: str, later: str) -> int:
     return (int(later[:4]) - int(month[:4])) * 12 + int(later[5:]) - int(month[5:])
-
-
-# --- Figures of the clock ---------------------------------------------------------------------------------------------------
-
-
-def present(world: World, stay: Stay, at: int) -> bool:
-    """Occupancy: stays that count or are open, with start <= t <= end; an open stay reaches to now."""
-    if stay.is_open(world.now):
-        return stay.started <= at <= max(stay.ended, world.now)
-    return stay.counted and stay.started <= at <= stay.ended
-
-
-def levels(world: World, zone: str, question: Question) -> dict[int, int]:
-    """How many are there at each quarter of an hour of the range that is not still to come."""
-    start, end = bounds(question, world.zones[zone].time_zone)
-    found = dict.fromkeys(quarters(start, min(end, world.now + 1)), 0)
-    for stay in stays_of(world, [zone], question.hours):
-        until = max(stay.ended, world.now) if stay.is_open(world.now) else stay.ended
-        for at in quarters(max(stay.started, start), min(until, end) + 1):
-            if at in found and present(world, stay, at):
-                found[at] += 1
-    return found
-
-
-def occupancy(world: World, zones: tuple[str, ...], question: Question) -> Answer:
-    """Of several zones: the sum of each one's mean, and the most that are in all of them at one instant."""
-    there = {zone: levels(world, zone, question) for zone in zones}
-    clocks = {zone: world.zones[zone].time_zone for zone in zones}
-    shown = clocks[zones[0]] if len(set(clocks.values())) == 1 else "UTC"
-
-    def tell(period: str | None) -> Row:
-        chosen = {zone: {at: number for at, number in there[zone].items() if period in (None, label(at, question.grain, clocks[zone]))} for zone in zones}
-        means = [Fraction(sum(levels.values()), len(levels)) for levels in chosen.values() if levels]
-        together: dict[int, int] = {}
-        for levels_ in chosen.values():
-            for at, number in levels_.items():
-                together[at] = together.get(at, 0) + number
-        peak = max(together.values(), default=None)
-        first = min((at for at, number in together.items() if number == peak), default=0)
-        return {
-            "mean": round(float(sum(means)), 6) if means else None,
-            "peak": peak,
-            "peak_at": wall(first, shown).isoformat(timespec="seconds") if peak else None,
-        }
-
-    now = sum(stay.is_open(world.now) and present(world, stay, world.now) for stay in stays_of(world, zones, question.hours))
-    rows = [{"period": period, **tell(period)} for period in labels(world, zones, question)]
-    return {"rows": rows, "total": {**tell(None), "now": now}}
-
-
-@cache
-def hours_shown(start: int, end: int, time_zone: str) -> frozenset[tuple[date, int]]:
-    """The local days and the hours of them that the clocks show between two instants."""
-    shown = [wall(at, time_zone) for at in [start, *quarters(start, end)]] if start < end else []
-    return frozenset((local.date(), local.hour) for local in shown)
-
-
-def hours_come(world: World, zones: tuple[str, ...], question: Question) -> set[tuple[date, int]]:
-    """Of the range, those that have begun, on any of the clocks."""
-    found: set[tuple[date, int]] = set()
-    for time_zone in {world.zones[zone].time_zone for zone in zones}:
-        start, end = bounds(question, time_zone)
-        found |= hours_shown(start, min(end, world.now + 1), time_zone)
-    return found
-
-
-def heatmap(world: World, zones: tuple[str, ...], question: Question) -> Answer:
-    """Visits by weekday and hour of their start, and how many such weekdays had that hour."""
-    starts = [wall(stay.started, world.zones[stay.zone].time_zone) for stay in within(world, zones, question) if stay.counted]
-    come = hours_come(world, zones, question)
-    rows = []
-    for weekday in range(1, 8):
-        for hour in range(24):
-            visits = sum((local.isoweekday(), local.hour) == (weekday, hour) for local in starts)
-            days = sum((day.isoweekday(), shown) == (weekday, hour) for day, shown in come)
-            rows.append({"weekday": weekday, "hour": hour, "visits": visits, "days": days, "mean": rate(visits, days)})
-    return {"rows": rows, "total": {"visits": len(starts)}}
-
-
-def peak_hours(world: World, zones: tuple[str, ...], question: Question) -> Answer:
-    """Each hour of the day over all days of the range: its visits, how many that is a day, and the mean of how many are there."""
-    starts = [wall(stay.started, world.zones[stay.zone].time_zone).hour for stay in within(world, zones, question) if stay.counted]
-    come = hours_come(world, zones, question)
-    rows: list[Row] = []
-    there = {zone: by_hour(world, zone, question) for zone in zones}
-    for hour in range(24):
-        means = [Fraction(sum(there[zone][hour]), len(there[zone][hour])) for zone in zones if there[zone][hour]]
-        days = sum(shown == hour for _, shown in come)
-        mean = round(float(sum(means)), 6) if means else None
-        rows.append({"hour": hour, "visits": starts.count(hour), "mean_visits": rate(starts.count(hour), days), "mean_occupancy": mean})
-    most = max(row["visits"] for row in rows)
-    return {"rows": rows, "total": {"hour": min(row["hour"] for row in rows if row["visits"] == most) if most else None}}
-
-
-def by_hour(world: World, zone: str, question: Question) -> dict[int, list[int]]:
-    found: dict[int, list[int]] = {hour: [] for hour in range(24)}
-    for at, number in levels(world, zone, question).items():
-        found[wall(at, world.zones[zone].time_zone).hour].append(number)
-    return found
-
-
-def coverage(world: World, zones: tuple[str, ...], question: Question) -> float | None:
-    """Of the hours of the range that are over and in which the venue has its doors open: the share in which somebody was there.
-
-    Hours are counted from the first instant of the local day, and the last one may be short.
-    """
-    seen = hours = 0
-    for root in {world.zones[zone].root for zone in zones}:
-        start, end = bounds(question, world.zones[root].time_zone)
-        for begin, after in hours_between(start, min(end, world.now), world.zones[root].time_zone):
-            if min(after, end) <= world.now and wanted(world, root, max(begin, start), min(after, end), question.hours):
-                hours += 1
-                seen += any(stay.started < after and stay.ended >= begin for stay in stays_of(world, [root]))
-    return rate(seen, hours)
-
-
-def hours_between(start: int, end: int, time_zone: str) -> Iterator[tuple[int, int]]:
-    for day in dates(start, end, time_zone):
-        following = begin_of(day + timedelta(days=1), time_zone)
-        for begin in range(begin_of(day, time_zone), following, 4 * QUARTER):
-            if begin < end and min(begin + 4 * QUARTER, following) > start:
-                yield begin, min(begin + 4 * QUARTER, following)
-
-
-def wanted(world: World, root: str, begin: int, end: int, hours: str) -> bool:
-    """Whether the venue is open at some time of the hour; with `closed`, whether it is not."""
-    listed, time_zone = world.opening_hours.get(root), world.zones[root].time_zone
-    if listed is None:
-        return hours != "closed"
-    near = [wall(begin, time_zone).date() + timedelta(days=number) for number in (-1, 0, 1)]
-    opens = any(start < end and until > begin for day in near for start, until in open_times(listed, day, time_zone))
-    return opens != (hours == "closed")
 
 
 # --- Figures between places -------------------------------------------------------------------------------------------------

@@ -74,7 +74,11 @@ def _check(organisation: Organisation, key: Any, name: Any, rule: Any) -> None:
     if not isinstance(name, str) or not 1 <= len(name.strip()) <= LONGEST_NAME or any(unicodedata.category(one) in {"Cc", "Cs"} for one in name):
         faults.append(Place("name", "invalid", _("A name has 1 to %(most)s characters, and no control characters.") % {"most": LONGEST_NAME}))
     try:
-        evaluate.surveyed(organisation.pk, [parse(rule)], itself=key if isinstance(key, str) else None)
+        told = parse(rule)
+        grounds = evaluate.surveyed(organisation.pk, [told], itself=key if isinstance(key, str) else None)
+        # Before anything is written: what is read now is kept, and is not read again for the members.
+        with evaluate.evaluation(organisation.pk, grounds) as found:
+            found.members(told)
     except Fault as fault:
         faults += [Place(f"rule.{place.path}".rstrip("."), place.code, place.detail) for place in fault.places]
     if faults:

@@ -66,6 +66,7 @@ def campaign() -> dict[str, str]:
     return {
         **figures_texts(),
         **failures(),
+        **_report(),
         **{f"state_{one.value}": str(one.label) for one in MessageState},
         **{f"campaign_{one.value}": str(one.label) for one in CampaignState},
         **{f"reason_{one.value}": str(one.label) for one in Reason},
@@ -79,6 +80,11 @@ def campaign() -> dict[str, str]:
         "sure_cancel": _("Cancel the campaign?"),
         "says_cancel": _("{n} people who wait for it will never get it. What has left cannot be brought back. This cannot be undone."),
         "says_cancel_open": _("It will never be sent. This cannot be undone."),
+    }
+
+
+def _report() -> dict[str, str]:
+    return {
         "variant": _("Variant"),
         "all": _("All"),
         "meant": _("Meant to reach"),

@@ -168,7 +168,7 @@ ALARMS: Final = (
         severity=Severity.WARNING,
         show=rates.percent,
         sentence=_("Of the latest mails, %(value)s bounced for ever. Campaigns go at half their pace; at 4 %% they stop."),
-        remedy=_("Look in the suppressions where the addresses are from, and take old or bought ones out of the audiences. Then release the brake."),
+        remedy=_("Look in the suppressions where the addresses are from, take old or bought ones out of the audiences, then run manage.py release_brake."),
     ),
     Declaration(
         name="mail-complained-of",
@@ -179,7 +179,7 @@ ALARMS: Final = (
         severity=Severity.WARNING,
         show=rates.percent,
         sentence=_("Of the latest mails, %(value)s were complained of. Campaigns go at half their pace; at 0.08 %% they stop."),
-        remedy=_("Look which campaign the complaints are about, and whether its readers had agreed to it. Then release the brake."),
+        remedy=_("Look which campaign the complaints are about, and whether its readers had agreed to it. Then run manage.py release_brake."),
     ),
     Declaration(
         name="mail-quota-near",

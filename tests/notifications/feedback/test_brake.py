@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 import pytest
+from django.core.management import call_command
 from django.db import connection
 from django.utils import timezone
 from pytest import MonkeyPatch
@@ -80,8 +81,9 @@ def test_what_is_stopped_goes_on_when_a_person_says_so_or_the_mail_is_old(acme: 
     assert governor.take(governor.MARKETING, 1).instants == ()
     assert brake.look(now + timedelta(days=31)) == 1
     assert brake.look(now) == 0
-    brake.release(now)
+    call_command("release_brake")
     assert SendingAccount.objects.get().brake == 1
+    assert brake.look(timezone.now()) == 1
     sent(acme, 1000, now + HOUR, bounced=50)  # mended it was not
     assert brake.look(now + 2 * HOUR) == 0
 

@@ -67,11 +67,17 @@ _LIMITS: Final = f"""SELECT rate, quota, sent, brake, home, least(1, pace + coal
 # Nobody waits for the disk: what a crash of the database forgets is less than the second that it is away. In a transaction of the caller's it is his affair.
 _TAKE: Final = """WITH clock AS MATERIALIZED (
         SELECT clock_timestamp() AS now, CASE WHEN %(alone)s THEN set_config('synchronous_commit', 'off', true) END),
-    before AS (SELECT a.id, greatest(coalesce(a.free_at, c.now), c.now) AS free, c.now
+    before AS (SELECT a.id, CASE WHEN a.quota < 0 THEN %(most)s ELSE floor(a.quota * %(share)s - a.sent) END AS left_today,
+                      greatest(coalesce(a.free_at, c.now), c.now) AS free, c.now
                FROM notifications_sendingaccount a, clock c WHERE a.id = 1 FOR UPDATE OF a),
-    given AS (SELECT b.*, greatest(0, least(%(most)s, floor((%(ahead)s - extract(epoch FROM b.free - b.now)) / %(step)s) + 1))::int AS n FROM before b)
+    given AS (SELECT b.*, greatest(0, least(%(most)s, b.left_today,
+                                            floor((%(ahead)s - extract(epoch FROM b.free - b.now)) / %(step)s) + 1))::int AS n FROM before b)
     UPDATE notifications_sendingaccount a SET free_at = g.free + g.n * %(step)s * interval '1 second', sent = a.sent + g.n
     FROM given g WHERE a.id = g.id RETURNING g.n, extract(epoch FROM g.free)::float8, extract(epoch FROM g.now)::float8"""
+# Where nothing but the day's quota limits. It is read under the row's lock, as above: else many senders would spend the same rest of it.
+_SPEND: Final = """WITH given AS (SELECT id, greatest(0, least(%(most)s, floor(quota * %(share)s - sent)))::int AS n
+        FROM notifications_sendingaccount WHERE id = 1 FOR UPDATE)
+    UPDATE notifications_sendingaccount a SET sent = a.sent + g.n FROM given g WHERE a.id = g.id RETURNING g.n"""
 _BEGIN: Final = """INSERT INTO notifications_sendingaccount (id, rate, quota, sent, pace, brake, brake_reason, home)
     VALUES (1, 1, -1, 0, 1, 1, '', '') ON CONFLICT DO NOTHING"""
 
@@ -82,15 +88,13 @@ def take(lane: str, n: int) -> Grant:
     now = time.monotonic()
     if why:
         return Grant(again_at=now + (60.0 if why != STOPPED else 10.0), why=why)
-    n = n if left is None else min(n, int(left))
+    share = 1 - QUOTA_KEPT if lane == MARKETING else 1.0
     if rate is None:
-        if left is not None:
-            _execute("UPDATE notifications_sendingaccount SET sent = sent + %s WHERE id = 1", [n])
-        return Grant((now,) * max(n, 0))
+        return Grant((now,) * (n if left is None else _row(_SPEND, {"most": n, "share": share})[0]))
     step = 1 / rate
     # What is asked for on the wire's behalf may wait; a transactional mail's instant is however far away the others' last one is.
     ahead = AHEAD_S if lane == MARKETING else max(AHEAD_S, n * step) + 1.0
-    given, free, read_at = _row(_TAKE, {"most": n, "step": step, "ahead": ahead, "alone": not connection.in_atomic_block})
+    given, free, read_at = _row(_TAKE, {"most": n, "share": share, "step": step, "ahead": ahead, "alone": not connection.in_atomic_block})
     first = free + _clock.behind(read_at)
     instants = tuple(first + place * step for place in range(given))
     return Grant(instants, max(first + given * step - ahead, time.monotonic()), "" if given == n else PACE)

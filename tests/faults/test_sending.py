@@ -314,7 +314,19 @@ def test_case_46_no_cap_is_exceeded_under_sixteen_threads(town: Town, monkeypatc
     assert Counter(Message.objects.values_list("state", "reason")) == {("sent", ""): 90, ("skipped", "capped"): 150}
 
 
-def test_case_46_quiet_hours_and_the_days_budget_hold_under_sixteen_threads(town: Town) -> None:
+@pytest.mark.parametrize("rate", [0, 2000])
+def test_case_46_the_days_budget_is_not_exceeded_under_sixteen_threads(town: Town, settings: Any, rate: int) -> None:
+    settings.SEND_RATE = rate
+    made = begun(90)
+    planning.plan()
+    governor.told(rate=1000.0, quota=60.0, sent=20.0)
+    wires = [MemoryWire() for _ in range(16)]
+    together(16, lambda index: Sender(wires[index]).run(budget_s=3))
+    left = sum(len(wire.mails) for wire in wires)
+    assert 30 <= left <= 40 and people.states(made) == {"sent": left, "planned": 90 - left}
+
+
+def test_case_46_quiet_hours_hold_under_sixteen_threads(town: Town) -> None:
     night = timezone.now()
     hours = {"from": f"{night - timedelta(hours=1):%H:%M}", "until": f"{night + timedelta(hours=2):%H:%M}", "then": "hold", "clocks": ["shop"]}
     held = begun(40, quiet_hours=hours, time_zone="UTC")

@@ -29,8 +29,8 @@ from notifications.rendering import CannotCompose, Composer, NoContent, compose
 logger = logging.getLogger("atrium.sender")
 
 BUDGET_S: Final = 20.0  # of one call; the bell rings again
-BATCH: Final = 100  # claimed at once, where nothing limits the pace
-BATCH_S: Final = 5.0  # else what the pace allows in so long
+BATCH: Final = 50  # claimed at once, where nothing limits the pace: what is unknown of a sender that is killed
+BATCH_S: Final = 2.0  # else what the pace allows in so long
 TOGETHER: Final = 16  # composed and asked for once more just before they leave
 FRESH_S: Final = 0.5  # how long that answer holds
 WRITE_AT: Final = 50  # outcomes written in one commit

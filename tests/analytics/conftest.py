@@ -4,8 +4,10 @@ import pytest
 
 from analytics.stream import loop
 from engagement import partitions
+from engagement.models import Organisation, Zone
 from tests.analytics.stage import moment
 from tests.analytics.theatre import Connection
+from tests.analytics.trying import correct, zone_of
 from tests.worlds import TODAY
 
 
@@ -25,3 +27,10 @@ def worker(transactional_db: None) -> Iterator[loop.Worker]:
     partitions.ensure(made.connection)
     yield made
     made.connection.close()
+
+
+@pytest.fixture
+def door(acme: Organisation) -> Zone:
+    """The door, at which a gap of more than a minute has always ended a stay."""
+    correct(acme, {"key": "north-door", "exit_grace_s": 60})
+    return zone_of("north-door")

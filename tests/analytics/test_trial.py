@@ -1,100 +1,26 @@
-"""Trials of settings: what they show, that it is true, and what saving them does."""
+"""Trials of settings: what they show, and that it is true."""
 
-import random
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import asdict
-from datetime import datetime, timedelta
-from itertools import pairwise
+from datetime import timedelta
 from typing import Any, Final
 
 import pytest
 
-from analytics import figures, reports, trial
+from analytics import figures, trial
 from analytics.models import Recut, Regular, Stay, Trial, TrialSlice
 from analytics.stream import loop
 from analytics.stream.batch import to_us
-from engagement import inbox, partitions, provisioning
+from engagement import inbox
 from engagement.models import Organisation, Shopper, Zone, ZoneVersion
-from tests.analytics.phones import BREW, CLOCK, DOOR, HALL, PAGE, drain, finished, morning, rows, send
+from tests.analytics.phones import DOOR, HALL, drain, finished, morning, rows, send
+from tests.analytics.trying import correct, crowd, flap, footfall, tried, zone_of
 from tests.cast import EDDYSTONE, at
 from tests.servers import ROOT
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-FOOTFALL: Final = ("visits", "visitors", "pass_bys", "dwell_median_s", "dwell_p90_s", "dwell_mean_s")
 NOTHING: Final = {"visits": 0, "visitors": 0, "pass_bys": 0, "came_back": 0, "dwell_median_s": None, "dwell_p90_s": None, "dwell_mean_s": None}
-
-
-@pytest.fixture
-def worker(transactional_db: None) -> Iterator[loop.Worker]:
-    made = loop.Worker()
-    partitions.ensure(made.connection)
-    yield made
-    made.connection.close()
-
-
-@pytest.fixture
-def door(acme: Organisation) -> Zone:
-    """The door, at which a gap of more than a minute has always ended a stay."""
-    correct(acme, {"key": "north-door", "exit_grace_s": 60})
-    return zone_of("north-door")
-
-
-def zone_of(key: str) -> Zone:
-    return Zone.objects.select_related("venue", "organisation").get(key=key)
-
-
-def correct(organisation: Organisation, *zones: dict[str, Any], since: datetime = provisioning.BEGINNING) -> list[str]:
-    return provisioning.correct({"organisation": {"key": organisation.key}, "zones": list(zones)}, since=since)
-
-
-def tried(zone: Zone, **changed: Any) -> Trial:
-    return trial.ask(zone=zone, changes=changed, by="alice")
-
-
-def flap(organisation: Organisation, times: int = 10) -> None:
-    """A phone at the door: heard for 40 s, then not for 100 s, over and over."""
-    begin = morning(3)
-    heard = [begin + timedelta(seconds=140 * turn + second) for turn in range(times) for second in (0, 20, 40)]
-    send(organisation, "flapping", rows(*heard, lon_lat=at(*DOOR)))
-
-
-def footfall(zone: Zone) -> dict[str, Any]:
-    """Of the last seven days, as the reports have it, and who came back, counted stay by stay."""
-    start, end = (datetime.fromtimestamp(CLOCK.begin(CLOCK.day_of(to_us(morning(0))) - days) / 1_000_000, tz=morning(0).tzinfo) for days in (7, 0))
-    total = asdict(reports.footfall(organisation=zone.organisation, zone=zone, start=start, end=end, grain="day").total)
-    stays = list(Stay.objects.filter(zone=zone, counted=True, started__gte=start, started__lt=end).order_by("shopper_id", "started"))
-    back = sum(a.shopper_id == b.shopper_id and b.started - a.ended <= timedelta(minutes=10) for a, b in pairwise(stays))
-    return {**{name: total[name] for name in FOOTFALL}, "came_back": back}
-
-
-def crowd(organisation: Organisation, seed: int, people: int = 24) -> None:
-    """People who wander between places for nine days, some across midnight, some heard by beacons, some leaving by a transition."""
-    chance = random.Random(seed)
-    for number in range(people):
-        device, shopper = f"phone-{number}", f"crm-{number // 2}" if number % 3 == 0 else None
-        for _ in range(chance.randint(1, 4)):
-            now = morning(chance.randint(0, 9), chance.choice([10, 15, 23.8, 0.1]) + chance.random() / 10)
-            records: list[bytes] = []
-            for _ in range(chance.randint(2, 25)):
-                now += timedelta(seconds=chance.choice([5, 30, 55, 61, 110, 130, 290, 310, 800, 1000]))
-                if now > datetime.now(now.tzinfo):
-                    break
-                name, us = random.Random(chance.random()).randbytes(16), to_us(now)
-                match chance.randint(0, 9):
-                    case 0:
-                        records.append(inbox.transition(event_id=name, at_us=us, direction=inbox.EXIT, extra=0))
-                    case 1 | 2:
-                        address = inbox.eddystone_address(bytes.fromhex(EDDYSTONE["namespace"]), bytes.fromhex(EDDYSTONE["instance"]))
-                        records.append(inbox.sighting(event_id=name, at_us=us, address=address, rssi=chance.choice([-70, -84, -88, -93, -97])))
-                    case _:
-                        (east, north), spread = chance.choice([(DOOR, 6), (DOOR, 6), (BREW, 45), (BREW, 45), (PAGE, 45), (HALL, 45)])
-                        lon, lat = at(east + chance.uniform(-spread, spread), north + chance.uniform(-spread, spread))
-                        records.append(inbox.fix(event_id=name, at_us=us, lat=lat, lon=lon, accuracy=chance.choice([5.0, 20.0, 45.0, 70.0])))
-            if records:
-                send(organisation, device, records, shopper=shopper, extras=[chance.choice(["north-brew", "north-ground", "north"])])
 
 
 # --- What a trial shows ---------------------------------------------------------------------------------------------------
@@ -327,104 +253,3 @@ def test_the_same_trial_is_not_begun_twice_and_only_a_few_at_once(acme: Organisa
     tried(door, exit_grace_s=303)
     with pytest.raises(trial.NothingToTry):
         tried(door)
-
-
-# --- Saving ---------------------------------------------------------------------------------------------------------------
-
-
-def versions(zone: Zone) -> list[tuple[datetime, datetime | None, int]]:
-    return list(ZoneVersion.objects.filter(zone=zone).order_by("valid_from").values_list("valid_from", "valid_to", "exit_grace_s"))
-
-
-def test_settings_saved_from_now_on_are_a_new_version_and_leave_history_alone(acme: Organisation, door: Zone, worker: loop.Worker) -> None:
-    flap(acme)
-    drain(worker)
-    asked = finished(tried(door, exit_grace_s=300))
-    now = morning(0)
-    trial.save(trial=asked, by="alice", now=now)
-    drain(worker)
-    assert versions(door) == [(provisioning.BEGINNING, now, 60), (now, None, 300)]
-    assert footfall(door)["visits"] == 10
-    asked.refresh_from_db()
-    assert (asked.saved_at, asked.saved_by) == (now, "alice")
-    with pytest.raises(trial.NotToSave):
-        trial.save(trial=asked, by="alice")
-
-
-def test_corrected_history_gives_new_figures_that_say_when_they_were_restated(acme: Organisation, door: Zone, worker: loop.Worker) -> None:
-    flap(acme)
-    drain(worker)
-    with figures.session() as connection:
-        figures.catch_up(connection)
-        assert (footfall(door)["visits"], restated(door)) == (10, [])
-        asked = finished(tried(door, exit_grace_s=300))
-        trial.save(trial=asked, by="alice", correct=True)
-        assert versions(door) == [(provisioning.BEGINNING, None, 300)]
-        drain(worker)
-        recut = Recut.objects.latest("pk")
-        assert (recut.since, recut.done, recut.of, recut.reason) == (None, 1, 1, "corrected the history of north-door")
-        assert footfall(door) == asked.result["tried"]  # at once: marked days are read from their stays
-        figures.catch_up(connection)
-        assert footfall(door) == asked.result["tried"]
-        assert len(restated(door)) == 1
-
-
-def restated(zone: Zone) -> list[datetime]:
-    return list(zone.zoneday_set.exclude(restated_at=None).values_list("restated_at", flat=True))
-
-
-def test_history_corrected_since_a_day_leaves_what_was_before_it(acme: Organisation, door: Zone, worker: loop.Worker) -> None:
-    flap(acme)
-    drain(worker)
-    asked = finished(tried(door, exit_grace_s=300))
-    since = morning(2, 0)
-    trial.save(trial=asked, by="alice", correct=True, since=since)
-    drain(worker)
-    assert versions(door) == [(provisioning.BEGINNING, since, 60), (since, None, 300)]
-    assert footfall(door)["visits"] == 10  # it flapped the day before
-    assert Recut.objects.latest("pk").since == since
-
-
-def test_a_correction_replaces_the_versions_since_then_and_joins_those_that_become_alike(acme: Organisation, door: Zone) -> None:
-    for days_ago, grace in ((5, 100), (3, 110)):
-        provisioning.provision({"organisation": {"key": "acme"}, "zones": [{"key": "north-door", "exit_grace_s": grace}]}, now=morning(days_ago))
-    provisioning.provision({"organisation": {"key": "acme"}, "zones": [{"key": "north-door", "parent": "north-ground"}]}, now=morning(1))
-    assert correct(acme, {"key": "north-door", "exit_grace_s": 300}, since=morning(4)) == ["north-door"]
-    begin = provisioning.BEGINNING
-    assert versions(door) == [(begin, morning(5), 60), (morning(5), morning(4), 100), (morning(4), morning(1), 300), (morning(1), None, 300)]
-    assert ZoneVersion.objects.get(zone=door, valid_to=None).parent == zone_of("north-ground")
-    assert correct(acme, {"key": "north-door", "exit_grace_s": 300}, since=morning(4)) == []  # told again, it changes nothing
-    assert correct(acme, {"key": "north-door", "exit_grace_s": 100}, since=morning(5)) == ["north-door"]
-    assert versions(door) == [(begin, morning(5), 60), (morning(5), morning(1), 100), (morning(1), None, 100)]
-
-
-@pytest.mark.parametrize(
-    ("zone", "place", "sentence"),
-    [
-        ({"key": "north-door", "exit_grace_s": -1}, "zones[0].exit_grace_s", "This must be a whole number from 0 to 86400."),
-        ({"key": "north-door", "hold_rssi": -80}, "zones[0].hold_rssi", "hold_rssi (-80) must not be above enter_rssi (-85)."),
-        ({"key": "arcade-shop", "exit_grace_s": 60}, "zones[0]", "There is no zone arcade-shop."),
-    ],
-)
-def test_a_wrong_correction_is_refused_as_a_wrong_provision_file_is(
-    acme: Organisation, rival: Organisation, zone: dict[str, Any], place: str, sentence: str
-) -> None:
-    before = list(ZoneVersion.objects.order_by("pk").values())
-    with pytest.raises(provisioning.Refused) as refused:
-        correct(acme, zone)
-    assert (place, sentence) in [(fault.place, fault.message) for fault in refused.value.faults]
-    with pytest.raises(provisioning.Refused, match="This lies in the future"):
-        correct(acme, {"key": "north-door", "exit_grace_s": 300}, since=morning(-2))
-    assert list(ZoneVersion.objects.order_by("pk").values()) == before
-
-
-def test_a_venues_root_is_tried_and_corrected_as_the_venue(acme: Organisation, worker: loop.Worker) -> None:
-    begin = morning(2)
-    send(acme, "phone", rows(*(begin + timedelta(seconds=s) for s in (0, 300, 1000, 1300)), lon_lat=at(*HALL)))
-    drain(worker)
-    root = zone_of("north")
-    asked = finished(tried(root, exit_grace_s=300))
-    assert (asked.result["present"]["visits"], asked.result["tried"]["visits"]) == (1, 2)
-    trial.save(trial=asked, by="alice", correct=True, since=asked.since)
-    drain(worker)
-    assert footfall(root) == asked.result["tried"]

@@ -7,19 +7,23 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
+from zoneinfo import ZoneInfo
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from engagement.models import Venue
+from engagement.models import Organisation, Shopper, Venue, Zone
+from tests.analytics import rows
 from tests.servers import ROOT, STOP_WITHIN_S, WHOLE, Server, running_door
 
 FLAGS: Final = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-sync")
 PASSWORD: Final = "correct horse battery"
 DESK: Final = {"width": 1280, "height": 800}
+CLOCK: Final = ZoneInfo("Africa/Johannesburg")
 PHONE: Final = {"width": 360, "height": 740}
 
 
@@ -108,3 +112,25 @@ def running_stream(environment: dict[str, str], log: Path) -> Iterator[None]:
 def house(transactional_db: None, north: Venue, environment: dict[str, str], tmp_path: Path, browser: Browser) -> Iterator[House]:
     with running_door(environment, tmp_path / "server.log", application=WHOLE) as server, running_stream(environment, tmp_path / "stream.log"):
         yield House(browser, server)
+
+
+@pytest.fixture
+def life(acme: Organisation, north: Venue) -> list[Shopper]:
+    """Ten weeks of people at North Mall, up to yesterday, and a few today: each comes on his own days, goes to Brew, then often to Page."""
+    zones = {zone.key: zone for zone in Zone.objects.filter(venue=north)}
+    people = [rows.shopper(acme, f"crm-{number}") for number in range(14)]
+    today = datetime.now(CLOCK).replace(hour=0, minute=0, second=0, microsecond=0)
+    for back in range(70):
+        for number, who in enumerate(people):
+            if (back * 7 + number * 3) % (5 + number % 4):
+                continue
+            came = today - timedelta(days=back) + timedelta(hours=9 + number % 8) if back else datetime.now(CLOCK) - timedelta(hours=1)
+            came = came.astimezone(UTC)
+            rows.stay(who, zones["north-street"], came - timedelta(minutes=3), 60)
+            for key in ("north", "north-ground"):
+                rows.stay(who, zones[key], came, 2400)
+            rows.stay(who, zones["north-brew"], came + timedelta(minutes=2), 60 * (3 + number), counted=number % 5 > 0, grace=120)
+            if number % 3:
+                rows.stay(who, zones["north-page"], came + timedelta(minutes=22), 900, grace=120)
+    rows.stay(rows.shopper(acme, "passer"), zones["north-street"], (today - timedelta(days=2, hours=-12)).astimezone(UTC), 60)
+    return people

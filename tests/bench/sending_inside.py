@@ -30,13 +30,19 @@ def peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
 
 
-def done(number: int, began: float) -> None:
-    print(json.dumps({"per_second": number / (time.perf_counter() - began), "memory_mb": peak_mb()}))
+def clocks() -> tuple[float, float]:
+    return time.perf_counter(), time.process_time()
+
+
+def done(number: int, began: tuple[float, float]) -> None:
+    """The processor's time is told, too: on a machine that is busy with other work it is what can be compared."""
+    wall, processor = (now - then for now, then in zip(clocks(), began, strict=True))
+    print(json.dumps({"per_second": number / wall, "processor_ms": 1000 * processor / number, "memory_mb": peak_mb()}))
 
 
 def atrium(number: int) -> None:
     """A planned campaign: claimed, judged, composed with tracked links and headers, sent, recorded."""
-    organisation, _ = Organisation.objects.get_or_create(key=f"bench{number}", defaults={"name": "Bench"})
+    organisation, _ = Organisation.objects.get_or_create(key=f"bench-{time.time_ns()}", defaults={"name": "Bench"})
     SendingPolicy.objects.update_or_create(organisation=organisation, defaults={"postal_address": "1 Main Road"})
     people.shoppers(organisation, number)
     made = people.campaign(organisation, f"at{time.time_ns()}")
@@ -45,7 +51,7 @@ def atrium(number: int) -> None:
     while planning.plan(budget_s=20):
         pass
     wire = email.open_wire()
-    sender, began = Sender(wire), time.perf_counter()
+    sender, began = Sender(wire), clocks()
     while sender.run():
         pass
     done(number, began)
@@ -75,7 +81,7 @@ def post_office(number: int) -> None:
         for i in range(number)
     ]  # fmt: skip
     mail.send_many(asked)
-    began = time.perf_counter()
+    began = clocks()
     while Email.objects.filter(status=2).exists():
         mail.send_queued(processes=1, log_level=0)
     done(number, began)
@@ -85,7 +91,7 @@ def post_office(number: int) -> None:
 def mass(number: int) -> None:
     """Django's send_mass_mail: text alone, no queue, nothing recorded."""
     subject, text = Template(SUBJECT), Template(TEXT)
-    began = time.perf_counter()
+    began = clocks()
     contexts = [Context({"shopper": {"id": f"s{i}"}}) for i in range(number)]
     django_mail.send_mass_mail([(subject.render(one), text.render(one), SENDER, [f"s{i}@bench.example.com"]) for i, one in enumerate(contexts)])
     done(number, began)

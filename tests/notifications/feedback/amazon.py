@@ -10,7 +10,7 @@ from typing import Any, Final
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 REGION: Final = "eu-west-1"
@@ -69,10 +69,6 @@ def authority() -> bytes:
         .sign(key(of="authority"), hashes.SHA256())
         .public_bytes(Encoding.PEM)
     )
-
-
-def private_key(of: str) -> bytes:
-    return key(of=of).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
 def notice(message: Any = "hello", *, at: datetime = NOW, version: str = "1", size: int = 2048, **more: Any) -> dict[str, Any]:

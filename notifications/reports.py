@@ -28,6 +28,7 @@ Json = dict[str, Any]
 Part = Literal["sums", "engagement", "outcome"]
 _BY_RUN: Final = """SELECT id, '', coalesce(audience_count, 0)::bigint FROM notifications_run WHERE id = ANY(%(runs)s)
     UNION ALL SELECT run_id, state, count(*) FROM notifications_message WHERE run_id = ANY(%(runs)s) GROUP BY run_id, state"""
+NEVER_NEEDED: Final = 1_000_000  # people: more than that and the difference is none
 PARTS: Final[tuple[Part, ...]] = ("sums", "engagement", "outcome")
 LEFT: Final = (MessageState.SENT, MessageState.DELIVERED, MessageState.BOUNCED, MessageState.COMPLAINED)  # the provider has taken them, surely
 _SUMS: Final = """
@@ -173,7 +174,9 @@ def sentence(found: Lift) -> str:
     if found.verdict == "fewer":
         return _("%(difference)s percentage points fewer than of those held out (95 %% interval: from %(low)s to %(high)s).") % numbers
     said = _("No difference can be told: it lies between %(low)s and %(high)s percentage points.") % numbers
-    return f"{said} {_('An audience of about %(needed)s would show one like this.') % numbers}" if found.needed else said
+    if not found.needed or found.needed > NEVER_NEEDED:
+        return said
+    return f"{said} {_('An audience of about %(needed)s would show one like this.') % numbers}"
 
 
 def _points(share: float) -> str:

@@ -17,7 +17,7 @@ def test_the_trigger_allows_exactly_the_moves_of_the_table() -> None:
     owned = {"organisation_id": 1, "campaign_id": 1, "run_id": 1, "send_after": now, "claim": uuid.uuid4(), "claimed_at": now, "updated_at": now}
     states = list(MessageState)
     rows = {state: Message.objects.create(shopper_id=number, state=state, **owned).pk for number, state in enumerate(states, 1)}
-    allowed: dict[str, tuple[str, ...]] = {state: () for state in states}
+    allowed: dict[str, tuple[str, ...]] = dict.fromkeys(states, ())
     for before, after in product(states, states):
         if before != after and _moves(rows[before], after):
             allowed[before] = (*allowed[before], after)

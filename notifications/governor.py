@@ -50,6 +50,11 @@ class Grant:
     instants: tuple[float, ...] = ()
     again_at: float = 0.0
     why: str = ""
+    paced: bool = True  # False: nothing limits the rate, so an instant is only the first at which a mail may leave, and it is never too late
+
+    def of(self, mail: Mail, instant: float) -> Mail | Timed:
+        """The mail as a feed has it."""
+        return Timed(mail, instant) if self.paced else mail
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +95,7 @@ def take(lane: str, n: int) -> Grant:
         return Grant(again_at=now + (60.0 if why != STOPPED else 10.0), why=why)
     share = 1 - QUOTA_KEPT if lane == MARKETING else 1.0
     if rate is None:
-        return Grant((now,) * (n if left is None else _row(_SPEND, {"most": n, "share": share})[0]))
+        return Grant((now,) * (n if left is None else _row(_SPEND, {"most": n, "share": share})[0]), paced=False)
     step = 1 / rate
     # What is asked for on the wire's behalf may wait; a transactional mail's instant is however far away the others' last one is.
     ahead = AHEAD_S if lane == MARKETING else max(AHEAD_S, n * step) + 1.0
@@ -176,7 +181,7 @@ class Paced:
                 return
             grant = take(self._lane, len(ahead))
             for instant in grant.instants:
-                yield Timed(ahead.popleft(), instant)
+                yield grant.of(ahead.popleft(), instant)
             if not grant.instants:
                 if grant.why in (STOPPED, QUOTA, NOT_HOME):
                     self.why = grant.why

@@ -31,7 +31,6 @@ logger = logging.getLogger("atrium.sender")
 BUDGET_S: Final = 20.0  # of one call; the bell rings again
 BATCH: Final = 50  # claimed at once, where nothing limits the pace: what is unknown of a sender that is killed
 BATCH_S: Final = 2.0  # else what the pace allows in so long
-TOGETHER: Final = 16  # composed and asked for once more just before they leave
 FRESH_S: Final = 0.5  # how long that answer holds
 WRITE_AT: Final = 50  # outcomes written in one commit
 WRITE_S: Final = 0.3  # or after so long
@@ -66,7 +65,7 @@ class Sender:
             if batch is None or composer is None or not batch.touched:
                 passed_over.add(turn[1])  # somebody else is at it, or holds those whose turn it is
                 continue
-            delivery = _Delivery(self._wire, batch, composer.composer, self._stopping, now)
+            delivery = _Delivery(self._wire, batch, composer.composer, self._stopping, now, together=_most(pace.rate, FRESH_S))
             delivery.run()
             done += batch.touched
             self._look_after(batch.run, delivery)
@@ -112,15 +111,19 @@ class _Composed:
     composer: Composer
 
 
-def _most(rate: float | None) -> int:
-    return BATCH if rate is None else max(1, min(BATCH, int(rate * BATCH_S)))
+def _most(rate: float | None, within_s: float = BATCH_S) -> int:
+    """How many can leave within so long."""
+    return BATCH if rate is None else max(1, min(BATCH, int(rate * within_s)))
 
 
 class _Delivery:
     """One batch, from its claim to its outcomes."""
 
-    def __init__(self, wire: Wire, batch: Batch, composer: Composer, stopping: Callable[[], bool], now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, wire: Wire, batch: Batch, composer: Composer, stopping: Callable[[], bool], now: Callable[[], datetime], *, together: int = BATCH
+    ) -> None:
         self._wire, self._batch, self._composer, self._stopping, self._now = wire, batch, composer, stopping, now
+        self._together = together  # composed, and asked for once more, just before they leave
         self._waiting = deque(batch.messages)  # not handed to the wire
         self._flying: deque[Message] = deque()  # handed to it, and not heard of
         self._outcomes: list[record.Outcome] = []
@@ -155,7 +158,7 @@ class _Delivery:
                     message, mail = ready.popleft()
                     self._waiting.remove(message)
                     self._flying.append(message)
-                    yield Timed(mail, instant)
+                    yield grant.of(mail, instant)
                 if not grant.instants and grant.why in _STOPPED:
                     self.halted = True
                 elif not grant.instants:
@@ -165,7 +168,7 @@ class _Delivery:
 
     def _ready(self) -> deque[tuple[Message, Mail]]:
         """The next few, asked for once more and composed. Those that may no longer go leave the line here."""
-        some = [self._waiting[index] for index in range(min(TOGETHER, len(self._waiting)))]
+        some = [self._waiting[index] for index in range(min(self._together, len(self._waiting)))]
         fates = leaving(self._batch, some, self._now())
         ready: deque[tuple[Message, Mail]] = deque()
         for message, fate in zip(some, fates, strict=True):

@@ -45,8 +45,13 @@ def told(product: Product) -> list[tuple[Any, ...]]:
     return sorted(product.town.rows("SELECT shopper_id, zone_id, kind, started, minutes FROM analytics_transition WHERE kind = 'left'"), key=repr)
 
 
-# On the journey nobody is erased, and no settings are tried: these points have tests of their own.
-ELSEWHERE: Final = {"erase.before_commit": "faults/test_erasure.py", "trial.before_commit": "analytics/test_trial.py"}
+# On the journey nobody is erased or written to, no settings are tried and no file is taken in: these points have tests of their own.
+ELSEWHERE: Final = {
+    "erase.before_commit": "faults/test_erasure.py",
+    "trial.before_commit": "analytics/test_trial.py",
+    "import.before_commit": "engagement/test_imports.py",
+    **{point: "faults/test_sending.py" for point in faults.POINTS if point.startswith(("plan.", "send."))},
+}
 
 
 @pytest.mark.parametrize("point", ELSEWHERE)

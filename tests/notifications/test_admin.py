@@ -73,7 +73,7 @@ def test_members_of_organisations_see_no_alarm(alarm: Alarm, request: pytest.Fix
     for address in addresses(alarm):
         response = client.get(address, follow=True)
         assert response.status_code == 403 or "not made ahead" not in response.content.decode(), address
-    assert "/admin/notifications/" not in client.get("/admin/live/", follow=True).content.decode()
+    assert "/admin/notifications/alarm" not in client.get("/admin/live/", follow=True).content.decode()
 
 
 def test_somebody_not_logged_in_is_asked_who_he_is(alarm: Alarm) -> None:

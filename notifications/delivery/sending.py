@@ -31,6 +31,7 @@ logger = logging.getLogger("atrium.sender")
 BUDGET_S: Final = 20.0  # of one call; the bell rings again
 BATCH: Final = 50  # claimed at once, where nothing limits the pace: what is unknown of a sender that is killed
 BATCH_S: Final = 2.0  # else what the pace allows in so long
+TOGETHER: Final = 16  # composed and asked for once more just before they leave, at most; fewer where the pace lets fewer leave meanwhile
 FRESH_S: Final = 0.5  # how long that answer holds
 WRITE_AT: Final = 50  # outcomes written in one commit
 WRITE_S: Final = 0.3  # or after so long
@@ -65,7 +66,7 @@ class Sender:
             if batch is None or composer is None or not batch.touched:
                 passed_over.add(turn[1])  # somebody else is at it, or holds those whose turn it is
                 continue
-            delivery = _Delivery(self._wire, batch, composer.composer, self._stopping, now, together=_most(pace.rate, FRESH_S))
+            delivery = _Delivery(self._wire, batch, composer.composer, self._stopping, now, together=min(TOGETHER, _most(pace.rate, FRESH_S)))
             delivery.run()
             done += batch.touched
             self._look_after(batch.run, delivery)
@@ -120,7 +121,7 @@ class _Delivery:
     """One batch, from its claim to its outcomes."""
 
     def __init__(
-        self, wire: Wire, batch: Batch, composer: Composer, stopping: Callable[[], bool], now: Callable[[], datetime], *, together: int = BATCH
+        self, wire: Wire, batch: Batch, composer: Composer, stopping: Callable[[], bool], now: Callable[[], datetime], *, together: int = TOGETHER
     ) -> None:
         self._wire, self._batch, self._composer, self._stopping, self._now = wire, batch, composer, stopping, now
         self._together = together  # composed, and asked for once more, just before they leave

@@ -229,7 +229,7 @@ def flows(world: World, zones: tuple[str, ...], question: Question) -> Answer:
                 if one.zone != other.zone:
                     steps[one.zone, other.zone] = steps.get((one.zone, other.zone), 0) + 1
     rows = [{"from": one, "to": other, "visits": number} for (one, other), number in steps.items()]
-    rows.sort(key=lambda row: (-steps[row["from"], row["to"]], row["from"], row["to"]))  # type: ignore[index]
+    rows.sort(key=lambda row: (-steps[row["from"], row["to"]], row["from"], row["to"]))
     return {"rows": rows, "total": {"visits": sum(steps.values())}}
 
 
@@ -249,7 +249,7 @@ def stores_in(world: World, top: str, question: Question) -> dict[str, tuple[str
     for key, zone in world.zones.items():
         over: str | None = key
         while over not in (None, top):
-            over = world.zones[over].parent(at_end(world, key, question))  # type: ignore[index]
+            over = world.zones[over].parent(at_end(world, key, question))
         if zone.kind == "store" and key != top and over == top:
             found.append(key)
     return {key: (key,) for key in sorted(found)}

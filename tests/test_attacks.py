@@ -299,7 +299,7 @@ def with_session(user: User) -> Client:
 
 
 def shown(response: HttpResponseBase) -> str:
-    content = b"".join(response) if response.streaming else response.content  # type: ignore[call-overload, attr-defined]
+    content = b"".join(response) if response.streaming else response.content
     return html.unescape(content.decode())
 
 

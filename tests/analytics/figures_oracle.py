@@ -33,7 +33,7 @@ def takes(report: Report, world: World, place: Place) -> bool:
 
 def agree(organisation: Organisation, numbers: Mapping[str, int], world: World, question: reference.Question, places: Iterable[Place]) -> None:
     """Every report says of each of these places what the definitions say. `numbers`: primary keys of the zones."""
-    made = {place: Subject(place[0], place[1], place[1], tuple(numbers[zone] for zone in place[2])) for place in places}  # type: ignore[arg-type]
+    made = {place: Subject(place[0], place[1], place[1], tuple(numbers[zone] for zone in place[2])) for place in places}
     with reading(organisation, list(made.values()), now=moment(world.now)) as found:
         for name, report in REPORTS.items():
             fitting = [place for place in made if takes(report, world, place)]
@@ -64,7 +64,7 @@ def _agree_together(found: Reading, report: Report, world: World, question: refe
 
 def asked(question: reference.Question) -> Question:
     start, end = (moment(edge) if isinstance(edge, int) else edge for edge in (question.start, question.end))
-    return Question(Range(start, end), question.grain, question.hours)  # type: ignore[arg-type]
+    return Question(Range(start, end), question.grain, question.hours)
 
 
 CLOSE: Final = 1.5e-6  # figures are shown to the sixth digit

@@ -48,4 +48,4 @@ def venue(organisation: Organisation, key: str, time_zone: str) -> Zone:
 
 def local(time_zone: str, *parts: int, fold: int = 0) -> datetime:
     """An instant, told by a wall clock."""
-    return datetime(*parts, tzinfo=ZoneInfo(time_zone), fold=fold).astimezone(UTC)  # type: ignore[arg-type, misc]
+    return datetime(*parts, tzinfo=ZoneInfo(time_zone), fold=fold).astimezone(UTC)

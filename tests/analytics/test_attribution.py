@@ -160,7 +160,7 @@ def scene(acme: Organisation, brew: Zone) -> list[str]:
         ("gus", root, at(3, 10), {}),
         ("barista", brew, at(2, 10), {}),
     ):
-        stay(shopper(acme, name), zone, when, **more)  # type: ignore[arg-type]
+        stay(shopper(acme, name), zone, when, **more)
     Regular.objects.create(organisation=acme, shopper=shopper(acme, "barista"), state=Regular.State.CONFIRMED)
     return ["ann", "ben", "cat", "dan", "eve", "fay", "gus", "barista", "nobody"]
 

@@ -24,12 +24,12 @@ def covered(
     organisation: Organisation, zone: Zone, start: Edge = date(2026, 10, 1), end: Edge = date(2026, 10, 2), hours: Hours = "all", now: Edge = asking.NOW
 ) -> float | None:
     def answer() -> float | None:
-        with reading(organisation, [place(zone)], now=now) as found:  # type: ignore[arg-type]
+        with reading(organisation, [place(zone)], now=now) as found:
             [share] = coverage(found, [place(zone)], Question(Range(start, end), hours=hours))
             return share
 
     live = answer()
-    asking.make_days(now)  # type: ignore[arg-type]
+    asking.make_days(now)
     assert answer() == live
     return live
 

@@ -141,7 +141,7 @@ def test_a_visit_outside_the_range_and_the_hours_makes_nobody_a_passer_by(acme: 
     stay(shopper(acme, "ann"), zones["north"], at(19))
     assert ask("passers-by", acme, [zones["north"]], at(9), at(12), grain=grain)[0]["total"] == {"passers_by": 1}
     for hours in ("open", "closed"):
-        assert ask("passers-by", acme, [zones["north"]], FIRST, SECOND, grain=grain, hours=hours)[0]["total"] == {"passers_by": 1}  # type: ignore[arg-type]
+        assert ask("passers-by", acme, [zones["north"]], FIRST, SECOND, grain=grain, hours=hours)[0]["total"] == {"passers_by": 1}
 
 
 def test_cross_visits_are_of_every_two_places_named(acme: Organisation, zones: dict[str, Zone]) -> None:

@@ -54,7 +54,7 @@ def test_where_nobody_was_there_is_no_dwell_and_no_share(acme: Organisation, roo
 def test_the_quantiles_of_a_month_are_of_all_its_visits(acme: Organisation, root: Zone, grain: str) -> None:
     for number in range(11):
         stay(shopper(acme, f"s{number}"), root, local(HERE, 2026, 10, 1 + number * 7 % 28, number), (100 - number) * MINUTE)
-    [found] = ask("dwell", acme, [root], date(2026, 10, 1), date(2026, 11, 1), grain=grain)  # type: ignore[arg-type]
+    [found] = ask("dwell", acme, [root], date(2026, 10, 1), date(2026, 11, 1), grain=grain)
     assert (found["total"]["median_s"], found["total"]["p90_s"], found["total"]["mean_s"]) == (95 * MINUTE, 99 * MINUTE, 95 * MINUTE)
 
 

@@ -19,7 +19,7 @@ def buy(organisation: Organisation) -> list[purchases.Answer]:
 
 
 @pytest.mark.parametrize("first", ["the purchase", "the visit"])
-def test_a_purchase_and_a_visit_meet_in_one_shopper(acme: Organisation, worker, first: str) -> None:  # type: ignore[no-untyped-def] # noqa: F811
+def test_a_purchase_and_a_visit_meet_in_one_shopper(acme: Organisation, worker, first: str) -> None:  # noqa: F811
     if first == "the purchase":
         buy(acme)
     send(acme, *minutes(10, 9, 8), shopper="crm-42")

@@ -166,7 +166,7 @@ def _statements(worker: loop.Worker, monkeypatch: pytest.MonkeyPatch) -> int:
     def wait(self: object, *args: object, **kwargs: object) -> object:
         nonlocal count
         count += 1
-        return original(self, *args, **kwargs)  # type: ignore[arg-type]
+        return original(self, *args, **kwargs)
 
     with monkeypatch.context() as patched:
         patched.setattr(type(worker.connection), "wait", wait)

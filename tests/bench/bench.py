@@ -195,7 +195,7 @@ class Bench:
 
         def probe() -> None:
             body = world.Walks(devices=1_000_000, per_request=1, seed=seed + 77, named=1.0)
-            server = Server(None, port, self.folder / "door.log")  # type: ignore[arg-type]
+            server = Server(None, port, self.folder / "door.log")
             with self.connect() as connection:
                 for number, one in enumerate(body):
                     if stop.wait(0.05):

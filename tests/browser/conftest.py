@@ -83,7 +83,7 @@ class House:
     @contextmanager
     def visit(self, name: str | None = None, *, to: str = "/admin/live/", size: dict[str, int] = DESK, **how: Any) -> Iterator[Visit]:
         """A fresh profile; logged in where a name is given, and then at `to`. Whatever its console says as an error is collected."""
-        context = self.browser.new_context(viewport=size, **how)  # type: ignore[arg-type]
+        context = self.browser.new_context(viewport=size, **how)
         context.set_default_timeout(30_000)
         visit = Visit(context.new_page(), self.server)
         visit.page.on("console", lambda said: visit.complaints.append(said.text) if said.type in {"error", "warning"} else None)

@@ -228,7 +228,7 @@ def looked_at_and_tried(visit: Visit) -> None:
     page.get_by_label("Shown as").select_option(index=1)
     expect(page.locator("#mail-subject")).not_to_have_text(str(who))
     page.get_by_role("button", name="Phone").click()
-    assert page.locator("#frame").bounding_box()["width"] <= 377  # type: ignore[index]
+    assert page.locator("#frame").bounding_box()["width"] <= 377
     assert findings(page) == []
     page.locator("#subject").fill("Hello {{ attributes.nobody_has_it }}")
     expect(page.locator("#preview-trouble, #told, #remarks-list").filter(has_text="nobody_has_it").first).to_be_visible()

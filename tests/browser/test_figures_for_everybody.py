@@ -132,7 +132,7 @@ def test_a_strangers_place_is_not_there(house: House, charlie: User, life: list[
 def test_nothing_serious_is_in_the_way_of_anybody(house: House, alice: User, life: list[Shopper]) -> None:
     with house.visit("alice", to=PATH, bypass_csp=True) as visit:
         for scheme, view in [(scheme, view) for scheme in ("light", "dark") for view in VIEWS]:
-            visit.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+            visit.page.emulate_media(color_scheme=scheme)
             look(visit, view=view, figure="dwell", place="north-brew" if scheme == "dark" else "north")
             assert (scheme, view, serious(visit)) == (scheme, view, [])
         visit.open(f"{PATH}week")

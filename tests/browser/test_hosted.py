@@ -40,7 +40,7 @@ def told(acme: Organisation) -> Message:
 @pytest.fixture(autouse=True)
 def same_key(environment: dict[str, str], settings: object) -> None:
     """What is signed here is read there."""
-    settings.SECRET_KEY = environment["SECRET_KEY"]  # type: ignore[attr-defined]
+    settings.SECRET_KEY = environment["SECRET_KEY"]
 
 
 def paths(of: Message) -> dict[str, str]:
@@ -61,7 +61,7 @@ def test_everybody_can_read_the_pages(house: House, told: Message) -> None:
     for size in (DESK, PHONE):
         with house.visit(size=size) as visit:
             for scheme, ground in (("light", "rgb(244, 246, 248)"), ("dark", "rgb(19, 25, 32)")):
-                visit.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+                visit.page.emulate_media(color_scheme=scheme)
                 for name, path in paths(told).items():
                     assert visit.open(path) == (404 if name == "wrong" else 200)
                     assert visit.width() <= size["width"]

@@ -40,7 +40,7 @@ def test_emma_takes_in_a_file_and_sees_before_what_it_will_do(house: House, acme
         expect(page.get_by_role("heading", name="The file is being taken in")).to_be_visible()
         imports.work(turn_s=30)
         expect(page.get_by_role("heading", name="What it did")).to_be_visible()
-        page.set_viewport_size(PHONE)  # type: ignore[arg-type]
+        page.set_viewport_size(PHONE)
         assert visit.width() <= PHONE["width"]
         page.goto(f"{visit.address}/admin/engagement/shopper/{Shopper.objects.get(external_id='crm-1').pk}/change/")
         expect(page.locator("#told")).to_contain_text("ann@example.com")

@@ -55,16 +55,16 @@ def cells(row: Locator) -> list[str]:
 def picture(visit: Visit, name: str) -> None:
     if PICTURES:
         for width, size in (("desk", DESK), ("phone", PHONE)):
-            visit.page.set_viewport_size(size)  # type: ignore[arg-type]
+            visit.page.set_viewport_size(size)
             visit.page.screenshot(path=Path(PICTURES) / f"{name}-{width}.png", full_page=True)
-        visit.page.set_viewport_size(DESK)  # type: ignore[arg-type]
+        visit.page.set_viewport_size(DESK)
 
 
 def fits(visit: Visit) -> None:
     """No page is wider than a phone."""
-    visit.page.set_viewport_size(PHONE)  # type: ignore[arg-type]
+    visit.page.set_viewport_size(PHONE)
     assert visit.width() <= PHONE["width"]
-    visit.page.set_viewport_size(DESK)  # type: ignore[arg-type]
+    visit.page.set_viewport_size(DESK)
 
 
 def test_alice_tries_compares_and_corrects_history(house: House, alice: User, door: Zone, environment: dict[str, str], tmp_path: Path) -> None:

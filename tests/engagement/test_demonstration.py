@@ -170,5 +170,5 @@ def test_the_present_begins_where_history_ends(recorded: dict[str, list[dict[str
 
 
 def test_a_trace_is_cut_after_one_instant_and_up_to_another() -> None:
-    trace = Trace(None, "d", "ios", None, [1.0, 2.0, 3.0, 4.0], ["a", "b", "c", "d"])  # type: ignore[arg-type]
+    trace = Trace(None, "d", "ios", None, [1.0, 2.0, 3.0, 4.0], ["a", "b", "c", "d"])
     assert feeder.between(trace, 1.0, 3.0).texts == ["b", "c"]

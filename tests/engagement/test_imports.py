@@ -166,7 +166,7 @@ def test_a_quote_that_is_never_closed_ends_it_and_says_where(acme: Organisation)
         ({0: "id", **{n: f"text:{n}" for n in range(1, 52)}}, Terms(), ["attributes"]),
         ({0: "id", 1: "consent"}, Terms(), ["terms"]),
         ({0: "id", 1: "consent", 2: "consent_at"}, Terms("marketing", "v", "s", everybody=True), ["terms"]),
-        *(({0: "id"}, replace(AGREED, **{name: ""}), ["terms"]) for name in ("purpose", "wording", "source", "at")),  # type: ignore[arg-type]
+        *(({0: "id"}, replace(AGREED, **{name: ""}), ["terms"]) for name in ("purpose", "wording", "source", "at")),
     ],
 )  # fmt: skip
 def test_names_of_columns_that_make_no_sense_are_found(mapping: dict[int, str], terms: Terms, said: list[str]) -> None:

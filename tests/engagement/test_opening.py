@@ -205,7 +205,7 @@ class TestInTheFile:
         assert say(WEEK).changed == 1
         north.refresh_from_db()
         assert north.opening_hours == WEEK
-        assert say({**WEEK, "sun": [], "mon": WEEK["mon"][::-1]}).changed == 0  # type: ignore[index]
+        assert say({**WEEK, "sun": [], "mon": WEEK["mon"][::-1]}).changed == 0
         assert provisioning.provision({"organisation": {"key": "acme"}, "venues": [{"key": "north", "name": "North Mall"}]}).changed == 0
         assert say(None).changed == 1
         north.refresh_from_db()

@@ -94,15 +94,15 @@ class Handler:
         return self._chance.choices([name for name, _, _ in words], [float(weight or 1) for _, _, weight in words])[0]
 
     async def handle_MAIL(self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]) -> str:  # noqa: N802
-        envelope.mode = self._mode()  # type: ignore[attr-defined]
-        if envelope.mode == "454":  # type: ignore[attr-defined]
+        envelope.mode = self._mode()
+        if envelope.mode == "454":
             return "454 4.7.0 Throttling failure: Maximum sending rate exceeded."
         envelope.mail_from = address
         envelope.mail_options.extend(options)
         return "250 OK"
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
-        mode: Any = envelope.mode  # type: ignore[attr-defined]
+        mode: Any = envelope.mode
         if mode in _REFUSALS:
             return _REFUSALS[mode]
         if mode != "close":

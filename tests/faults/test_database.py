@@ -235,7 +235,7 @@ def test_case_10_a_door_that_is_asked_to_end_finishes_what_is_under_way(product:
         with clients(product, door.port, ledger, many=4):
             for _ in range(3):
                 before = ledger.statuses[202]
-                until(lambda wanted=before + 60: ledger.statuses[202] >= wanted, within_s=30)  # type: ignore[misc]
+                until(lambda wanted=before + 60: ledger.statuses[202] >= wanted, within_s=30)
                 assert door.process is not None
                 door.process.send_signal(signal.SIGTERM)
                 assert door.wait() == 0

@@ -41,7 +41,7 @@ def test_case_17_a_commit_whose_answer_is_lost_is_not_worked_twice(product: Prod
             for request in requests:
                 assert server.post(product.town.key(request.organisation), request.body).status == 202
                 ledger.acknowledged |= request.identities
-            until(lambda wanted=skipped + 1: proxy.dropped == wanted)  # type: ignore[misc]
+            until(lambda wanted=skipped + 1: proxy.dropped == wanted)
             if silently:
                 proxy.reset()
             product.drain()

@@ -104,7 +104,7 @@ def test_case_40_whoever_is_killed_at_random_tells_nobody_twice_and_loses_nobody
     with Keeper(*workers) as keeper:
         for kill in range(KILLS):
             so_far = PEOPLE * (kill + chance.random()) / KILLS
-            until(lambda most=so_far: len(sink.taken()) >= most or _all_tried(made), within_s=PEOPLE / 2, every_s=0.005)  # type: ignore[misc]
+            until(lambda most=so_far: len(sink.taken()) >= most or _all_tried(made), within_s=PEOPLE / 2, every_s=0.005)
             with keeper.busy:
                 chance.choice(workers).kill()
         until(lambda: _all_tried(made), within_s=PEOPLE / 2)

@@ -41,7 +41,7 @@ def told() -> dict[str, dict[str, Any]]:
     for row in rows("demographics"):
         known = {name: row[name] for name in FIELDS if row[name]}
         if known.get("kids_count", "").isdigit():
-            known["kids_count"] = int(known["kids_count"])  # type: ignore[assignment]  # "3+" stays a text
+            known["kids_count"] = int(known["kids_count"])  # "3+" stays a text
         found[row["household_id"]] = dict(known)
     return found
 
@@ -94,7 +94,7 @@ def found(grocer: Organisation, rule: dict[str, Any]) -> set[str]:
     parsed = rules.parse(rule)
     members = evaluate.members(grocer, parsed)
     assert evaluate.count(grocer, parsed).count == len(members)
-    return set(Shopper.objects.filter(pk__in=list(members)).values_list("external_id", flat=True))  # type: ignore[arg-type]
+    return set(Shopper.objects.filter(pk__in=list(members)).values_list("external_id", flat=True))
 
 
 def test_the_reach_of_campaigns_is_what_the_files_say(

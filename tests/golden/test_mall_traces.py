@@ -142,10 +142,7 @@ def requests(survey: Survey, chance: random.Random) -> list[Request]:
 
 def expected(survey: Survey, sent: list[Request]) -> list[Stay]:
     """What the reference says. Nobody crosses from one site and day to another, so it is asked for each on its own: it is slow."""
-    zones = {
-        zone.key: (Version(parent=zone.parent, max_accuracy_m=100 if zone.parent is None else 50, **zone.settings),)  # type: ignore[arg-type]
-        for zone in survey.zones.values()
-    }
+    zones = {zone.key: (Version(parent=zone.parent, max_accuracy_m=100 if zone.parent is None else 50, **zone.settings),) for zone in survey.zones.values()}
     names = {request.device: request.shopper for request in sent if request.shopper}
     groups: dict[str | None, list[Event]] = defaultdict(list)
     for request in sent:

@@ -84,7 +84,7 @@ def test_what_is_refused_for_now_is_tried_later_and_later_and_then_parked(acme: 
     clock = timezone.now()
     waits = []
     for _ in range(record.EMAIL.tries):
-        Sender(MemoryWire(lambda _: ForNow("451 4.3.0"))).run(now=lambda at=clock: at)  # type: ignore[misc]
+        Sender(MemoryWire(lambda _: ForNow("451 4.3.0"))).run(now=lambda at=clock: at)
         message = Message.objects.get()
         waits.append(message.send_after - clock)
         clock = max(clock, message.send_after)
@@ -97,7 +97,7 @@ def test_being_too_fast_is_no_attempt(acme: Organisation) -> None:
     planned(acme, 1)
     clock = timezone.now()
     for _ in range(10):
-        Sender(MemoryWire(lambda _: ForNow("454", throttled=True))).run(now=lambda at=clock: at)  # type: ignore[misc]
+        Sender(MemoryWire(lambda _: ForNow("454", throttled=True))).run(now=lambda at=clock: at)
         message = Message.objects.get()
         assert (message.state, message.attempts) == ("planned", 0) and clock < message.send_after
         clock = message.send_after

@@ -47,7 +47,7 @@ class Working(threading.Event):
 
     def wait(self, timeout: float | None = None) -> bool:
         planning.plan()
-        Sender(self.wire).run()  # type: ignore[arg-type]
+        Sender(self.wire).run()
         sweep.sweep(now=timezone.now())
         return False
 

@@ -25,7 +25,7 @@ def visitor() -> Client:
 
 
 def part(mail: Mail, kind: str) -> str:
-    return str(message_from_bytes(mail.bytes_, policy=policy.SMTP).get_body((kind,)).get_content())  # type: ignore[attr-defined]
+    return str(message_from_bytes(mail.bytes_, policy=policy.SMTP).get_body((kind,)).get_content())
 
 
 def header(mail: Mail, name: str) -> str:

@@ -82,7 +82,7 @@ def test_a_test_mail_says_so_and_its_links_leave_no_trace(acme: Organisation, se
     read = message_from_bytes(mail.bytes_, policy=policy.SMTP)
     assert (mail.recipient, read["To"], read["Subject"], read["X-Atrium-Test"]) == ("emma@example.com", "emma@example.com", "[Test] Hello Ann", str(made.pk))
     assert "X-Atrium-Message" not in read and "X-SES-MESSAGE-TAGS" not in read
-    page = read.get_body(("html",)).get_content()  # type: ignore[attr-defined]
+    page = read.get_body(("html",)).get_content()
     client = Client(headers={"user-agent": "Mozilla/5.0 (X11)"})
     targets = [client.get(found)["Location"] for found in re.findall(r'href="https://mall\.example(/m/c/[^"]+)"', page)]
     assert targets == ["https://shop.example/a", "https://shop.example/crm-ann"]

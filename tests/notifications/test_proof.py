@@ -59,7 +59,7 @@ def test_everybody_meant_to_be_reached_stands_against_those_held_out(acme: Organ
         ("gus", "held_out", {}),
         ("hal", "held_out", {}),
     ):
-        ledger.message(run, shopper(acme, name), state, **more)  # type: ignore[arg-type]
+        ledger.message(run, shopper(acme, name), state, **more)
     for name in ("ann", "ben", "cat", "fay", "gus"):
         stay(shopper(acme, name), brew, at(3, 12))
     found = prove(spring)
@@ -96,7 +96,7 @@ def test_while_it_is_sent_and_after_it_was_cancelled_only_those_whose_turn_it_wa
         ("fay", "planned", {}),
         ("gus", "skipped", {"meant": True, "reason": "cancelled"}),
     ):
-        ledger.message(run, shopper(acme, name), state, **more)  # type: ignore[arg-type]
+        ledger.message(run, shopper(acme, name), state, **more)
     found = prove(spring)
     assert found and (found.visits.told.size, found.visits.held.size) == (2, 2)
     Message.objects.filter(state="planned").update(state="skipped", reason="cancelled")

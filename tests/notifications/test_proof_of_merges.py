@@ -16,7 +16,7 @@ from tests.notifications.test_proof import prove
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def test_a_visit_counts_for_whom_the_phone_turns_out_to_be(acme: Organisation, worker) -> None:  # type: ignore[no-untyped-def] # noqa: F811
+def test_a_visit_counts_for_whom_the_phone_turns_out_to_be(acme: Organisation, worker) -> None:  # noqa: F811
     """Ann got the mail and came with a phone that had told nobody's name. Its own shopper was in the audience too, without an address."""
     brew = Zone.objects.select_related("brand").get(organisation=acme, key="north-brew")
     spring = people.campaign(acme, brand=brew.brand)

@@ -158,9 +158,9 @@ def test_a_name_is_a_name(acme: Organisation, name: str) -> None:
     mail = compose(made).mail(1, variant_of(made), Person(7, name, "x@example.com", attributes={"first": name}))
     read = message_from_bytes(mail.bytes_, policy=policy.SMTP)
     assert read["Subject"] == f"For {mime.one_line(name)}" and "Bcc" not in read
-    page = read.get_body(("html",)).get_content()  # type: ignore[attr-defined]
+    page = read.get_body(("html",)).get_content()
     assert not any(word in page.lower() for word in ("<img src=x", "<script", '" onmouseover', "'><b>", "<b>"))
-    assert ("Dear " + name.replace("\r", "").split("\n")[0]) in read.get_body(("plain",)).get_content()  # type: ignore[attr-defined]
+    assert ("Dear " + name.replace("\r", "").split("\n")[0]) in read.get_body(("plain",)).get_content()
 
 
 @pytest.mark.parametrize("sender", ["News <news@x.example>\r\nBcc: eve@evil.example", "News\n<news@x.example>", "nobody", "<>", "a@b@c"])
@@ -181,7 +181,7 @@ def test_without_escaping_a_name_would_be_markup(acme: Organisation, monkeypatch
     monkeypatch.setattr(composing, "page_liquid", lambda: liquid.Liquid(autoescape=False, ours=True))
     made = campaign(acme, Draft(body="<p>{{ attributes.first }}</p>"))
     mail = compose(made).mail(1, variant_of(made), Person(7, "x", "x@example.com", attributes={"first": NAMES[0]}))
-    assert NAMES[0] in message_from_bytes(mail.bytes_, policy=policy.SMTP).get_body(("html",)).get_content()  # type: ignore[attr-defined]
+    assert NAMES[0] in message_from_bytes(mail.bytes_, policy=policy.SMTP).get_body(("html",)).get_content()
 
 
 # --- Remarks --------------------------------------------------------------------------------------------------------------

@@ -43,7 +43,7 @@ class TestSums:
                 ("held_out", "", {}),
             )
         ):
-            ledger.message(run, shopper(acme, f"s{number}"), state, reason=reason, **more)  # type: ignore[arg-type]
+            ledger.message(run, shopper(acme, f"s{number}"), state, reason=reason, **more)
         Run.objects.filter(pk=run.pk).update(audience_count=10)  # two have no row yet
         shopper(acme, "s0").delete()
         found = ask(spring, parts=("sums",))

@@ -40,7 +40,7 @@ def wire(
 
 def one(script: Script, feed: Feed | None = None, **how: object) -> Result:
     """The result of one mail to that server."""
-    with serving(script), wire(script.port, **how) as open_wire:  # type: ignore[arg-type]
+    with serving(script), wire(script.port, **how) as open_wire:
         [result] = open_wire.send([mail()] if feed is None else feed)
         return result
 

@@ -89,7 +89,7 @@ def test_what_is_accepted_while_it_counts_is_not_forgotten() -> None:
 
 
 def test_a_new_count_forgets_what_came_before_it() -> None:
-    made = Pressure(FakeLink({}), everyone=EVERYONE, organisation=ORGANISATION)  # type: ignore[arg-type]
+    made = Pressure(FakeLink({}), everyone=EVERYONE, organisation=ORGANISATION)
     made.accepted(1, events=1500, size=10)
     assert refused(made, 1) == "own"
     made._take({}, dict(made._since))

@@ -68,7 +68,7 @@ CATALOGUE: Final[dict[str, tuple[Change, ...]]] = {
 def apply(name: str) -> None:
     """For the rest of this process."""
     if name == "commit_not_waited_for":
-        commit.OPTIONS = commit.OPTIONS.replace("synchronous_commit=on", "synchronous_commit=off")  # type: ignore[misc]
+        commit.OPTIONS = commit.OPTIONS.replace("synchronous_commit=on", "synchronous_commit=off")
     for function, old, new in CATALOGUE[name]:
         function.__code__ = changed(function, old, new)
 

@@ -36,7 +36,7 @@ def amazon(settings: LazySettings, monkeypatch: MonkeyPatch) -> Amazon:
 
 def post(told: Any, *, content_type: str = TEXT, **headers: str) -> HttpResponse:
     body = told if isinstance(told, bytes) else json.dumps(told).encode()
-    return Client(enforce_csrf_checks=True).post(ADDRESS, body, content_type=content_type, headers=headers)  # type: ignore[return-value]
+    return Client(enforce_csrf_checks=True).post(ADDRESS, body, content_type=content_type, headers=headers)
 
 
 def now_notice(message: Any = "hello", **more: Any) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from analytics import binary
 from analytics.calendars import Clock
 from analytics.reports.pieces import pieces
 from analytics.reports.reading import Periods, Question, Reading, Subject, joined, periods, rate, union
+from analytics.reports.unions import members_of
 from analytics.stays import Ints
 
 Answer = dict[str, Any]  # rows and total
@@ -29,20 +30,22 @@ def conversion(reading: Reading, subjects: Sequence[Subject], question: Question
         cut = periods([reading.clock(zone) for zone in subject.zones], question)
         visitors: list[list[BitMap]] = [[] for _ in cut.labels]
         buyers: list[list[BitMap]] = [[] for _ in cut.labels]
+        ever: list[BitMap] = []
         bought_and_came: list[BitMap] = []
         for (clock, brand), zones in _groups(reading, subject, brands).items():
-            came = pieces(reading, zones, question, days, cut).members()
+            own = pieces(reading, zones, question, days, cut)
+            came = own.members()
             paid = _by_place(purchases[brand], clock, question, cut) if brand else {}
             for place, members in enumerate(came):
                 visitors[place].append(members)
                 buyers[place].append(members & paid[place] if place in paid else BitMap())
-            bought_and_came.append(union(came) & union(list(paid.values())))
+            ever.append(union(came) if question.grain == "hour" else members_of(own.days))
+            bought_and_came.append(ever[-1] & union(list(paid.values())))
         sold = any(zone in brands for zone in subject.zones)
         rows = [
             {"period": label, **_conversion(joined(some), joined(everybody), sold)} for label, some, everybody in zip(cut.labels, buyers, visitors, strict=True)
         ]
-        everybody = union([one for sets in visitors for one in sets])
-        answers.append({"rows": rows, "total": _conversion(union(bought_and_came), everybody, sold)})
+        answers.append({"rows": rows, "total": _conversion(joined(bought_and_came), joined(ever), sold)})
     return answers
 
 

@@ -73,6 +73,6 @@ def _mails(message: EmailMessage) -> Iterator[Mail]:
     """One for each recipient, who is named in none but his own envelope."""
     encoding = message.encoding or "utf-8"
     sender = parseaddr(sanitize_address(message.from_email, encoding))[1]
-    whole = message.message().as_bytes(linesep="\r\n") if message.recipients() else b""  # type: ignore[call-arg]
+    whole = message.message().as_bytes().replace(b"\n", b"\r\n") if message.recipients() else b""
     for recipient in message.recipients():
         yield Mail(whole, sender, parseaddr(sanitize_address(recipient, encoding))[1])

@@ -22,7 +22,7 @@ test: $(DEV)  ## every test, the browser's included
 check: $(DEV)  ## formatting, lint, types, import floors, migrations, documentation: what needs no database
 	@$(BIN)/ruff format --check --quiet . || { echo "Run .venv/bin/ruff format . to mend this."; exit 1; }
 	@$(BIN)/ruff check --quiet .
-	@$(BIN)/mypy engagement analytics notifications
+	@$(BIN)/mypy engagement analytics notifications operations
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
 	@$(BIN)/python -m pytest -q tests/engagement/test_documentation.py

@@ -29,7 +29,6 @@ TIMETABLE: Final[dict[str, dict[str, Any]]] = {
     "messages sent": {"task": "notifications.tasks.send", "schedule": 1.0, "options": {"expires": 1}},
     "messages swept up after": {"task": "notifications.tasks.sweep", "schedule": 10.0, "options": {"expires": 10}},
     "feedback judged": {"task": "notifications.tasks.judge_feedback", "schedule": 10.0, "options": {"expires": 10}},
-    "alarms": {"task": "notifications.tasks.evaluate", "schedule": 30.0, "options": {"expires": 30}},
 }
 
 

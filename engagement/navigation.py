@@ -46,8 +46,8 @@ SWITCH: Final = ((_("Choose an organisation"), "domain", "admin:choose_organisat
 OPERATION: Final = (
     (_("Organisations"), "domain_add", "admin:engagement_organisation_changelist"),
     (_("Users"), "manage_accounts", "admin:auth_user_changelist"),
-    (_("Alarms"), "notifications", "admin:notifications_alarm_changelist"),
-    (_("Alarm history"), "history", "admin:notifications_alarmevent_changelist"),
+    (_("Alarms"), "notifications", "admin:operations_alarm_changelist"),
+    (_("Alarm history"), "history", "admin:operations_alarmevent_changelist"),
 )
 BADGE_UP_TO: Final = 99
 

@@ -112,6 +112,7 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "analytics",
     "notifications",
+    "operations",
 ]
 MIDDLEWARE = [
     "engagement.health.early",  # first: answers whatever the Host

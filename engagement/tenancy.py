@@ -107,6 +107,9 @@ PATHS: Final = {
     "notifications.MessageEvent": "organisation",
     "notifications.Suppression": "organisation",
     "notifications.Preference": "organisation",
+    "operations.NewsChannel": "organisation",
+    "operations.Redrive": "organisation",
+    "operations.RedriveItem": "redrive__organisation",
 }
 
 # Models that belong to no tenant, and are on no tenant's page.
@@ -116,10 +119,16 @@ MACHINE_ONLY: Final = {
     "analytics.Mark": "A mark is a zone's number and an hour, and lives for seconds.",
     "analytics.ZoneIndex": "A zone's number and an instant.",
     "analytics.Recount": "A recount goes over the shoppers of all organisations.",
-    "notifications.Alarm": "An alarm is about the installation.",
-    "notifications.AlarmEvent": "An alarm is about the installation.",
     "notifications.SendingAccount": "All organisations send through one account.",
     "notifications.FeedbackNotice": "A notice is about the account, until it is known whose message it speaks of.",
+    "operations.Alarm": "An alarm is about the installation.",
+    "operations.AlarmEvent": "An alarm is about the installation.",
+    "operations.Incident": "An alarm is about the installation.",
+    "operations.Post": "Operators are told of the installation; an organisation's news are told in its own channel.",
+    "operations.Switch": "An automatic action is the installation's.",
+    "operations.Action": "An automatic action is the installation's.",
+    "operations.Backup": "A backup holds all organisations.",
+    "operations.Reading": "A reading is of the installation.",
 }
 
 

@@ -7,17 +7,11 @@ from celery import shared_task
 from celery.signals import worker_shutting_down
 from django.utils import timezone
 
-from notifications import governor, ops, planning
+from notifications import governor, planning
 from notifications.channels.email import open_wire
 from notifications.delivery import sending
 from notifications.delivery import sweep as sweeping
 from notifications.feedback import apply, brake, notices
-
-
-@shared_task(name="notifications.tasks.evaluate", ignore_result=True)
-def evaluate() -> None:
-    """Every half minute. A lost call is made good by the next; a doubled one finds the lock taken, or nothing new."""
-    ops.evaluate(timezone.now())
 
 
 @shared_task(name="notifications.tasks.apply_feedback", ignore_result=True)

@@ -38,8 +38,9 @@ from engagement.models import (
 )
 from engagement.profiles import lists
 from engagement.profiles.record import record
-from notifications import links, ops
+from notifications import links
 from notifications.models import Campaign, Suppression
+from operations import evaluation
 from tests.analytics.rows import device, shopper, stay
 from tests.cast import acme_file
 from tests.inventory import ERASERS, KEYED, MAILED, MODELS, READERS, REPORTED, WRITERS, addresses, inventory
@@ -99,7 +100,7 @@ def world(acme: Organisation, rival: Organisation, acme_keys: dict[str, str], al
     Outcome.objects.create(**owned, hour=now, outcome="accepted", events=3)
     RecentEvent.objects.create(organisation=acme, received_at=now, device="install-acme-1", kind="fix", outcome="accepted", zones="north-brew")
     Suppression.objects.create(organisation=acme, address="ann@acme.example", why="bounce", at=now)
-    ops.evaluate(now)
+    evaluation.evaluate(now)
     IdentityClaim.objects.create(organisation=acme, device_id=phone.pk, shopper_id=ann.pk, occurred_at=now, event_id="00000000-0000-0000-0000-000000000001")
     User.objects.filter(pk__in=(alice.pk, bob.pk)).update(email="somebody@acme.example")
     cy = shopper(rival, "cy")

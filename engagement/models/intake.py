@@ -48,10 +48,17 @@ class SetAside(models.Model):
     error = models.TextField()  # never the payload's content: type and place of the failure
     set_aside_at = models.DateTimeField(auto_now_add=True)
     replayed_at = models.DateTimeField(null=True)
+    inbox = models.BigIntegerField(null=True)  # the number that it had in the inbox
+    replayed_as = models.BigIntegerField(null=True)  # the number that it got there when it was sent on; gone from there and not set aside again: it went well
 
     class Meta:
         verbose_name = _("request set aside")
         verbose_name_plural = _("set aside")
+        # operations.work: what is parked, by organisation; and what became of what was sent on.
+        indexes = [
+            models.Index(fields=["organisation", "id"], condition=models.Q(replayed_at=None), name="set_aside_parked"),
+            models.Index(fields=["inbox"], name="set_aside_by_inbox"),
+        ]
 
     def __str__(self) -> str:
         return f"set aside {self.pk}"
@@ -122,10 +129,14 @@ class RecentEvent(models.Model):
 
 
 class Heartbeat(models.Model):
-    """When a process that has no door of its own last said that it works. engagement.health writes and reads it."""
+    """When a process last said that it works, and where it runs. engagement.health writes and reads it."""
 
-    process = models.CharField(max_length=64, primary_key=True)
+    process = models.CharField(max_length=128, primary_key=True)  # its name, and the machine's where several have one of that name
     at = models.DateTimeField()
+    host = models.CharField(max_length=64, blank=True)
+    pid = models.IntegerField(null=True)
+    started_at = models.DateTimeField(null=True)
+    version = models.CharField(max_length=32, blank=True)
 
     def __str__(self) -> str:
         return f"{self.process} {self.at:%Y-%m-%d %H:%M:%S}"

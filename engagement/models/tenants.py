@@ -2,6 +2,7 @@
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -11,6 +12,13 @@ class Organisation(models.Model):
     name = models.CharField(max_length=200)
     places_revision = models.PositiveIntegerField(default=0, editable=False)  # raised by each change of places; the stream reloads
     created_at = models.DateTimeField(auto_now_add=True)
+    # Raw positions: how many days they are kept after they came, and the day before which some have been dropped. Stays and figures stay.
+    raw_days = models.PositiveIntegerField(_("days that raw events are kept"), default=90, validators=[MinValueValidator(40), MaxValueValidator(3660)])
+    raw_closed_before = models.DateField(null=True, editable=False)  # only engagement.retention moves it, and only forwards: history before it takes nothing in
+
+    class Meta:
+        # Longer than the 35 days that an event may be late, with room for the stays that such an event can touch.
+        constraints = [models.CheckConstraint(condition=models.Q(raw_days__gte=40, raw_days__lte=3660), name="organisation_raw_days")]
 
     def __str__(self) -> str:
         return self.name

@@ -1,6 +1,5 @@
-"""Nouns of telling: operators' alarms, campaigns, messages and what became of them."""
+"""Nouns of telling: campaigns, messages and what became of them."""
 
-from notifications.models.alarms import MOVES, TOLD, Alarm, AlarmEvent, Delivery, State
 from notifications.models.campaigns import CAMPAIGN_MOVES, Campaign, CampaignState, Content, Link, Run, SendingPolicy, Topic, Variant
 from notifications.models.messages import (
     COUNTED,
@@ -19,14 +18,9 @@ __all__ = [
     "CAMPAIGN_MOVES",
     "COUNTED",
     "MESSAGE_MOVES",
-    "MOVES",
-    "TOLD",
-    "Alarm",
-    "AlarmEvent",
     "Campaign",
     "CampaignState",
     "Content",
-    "Delivery",
     "FeedbackNotice",
     "Link",
     "Message",
@@ -37,7 +31,6 @@ __all__ = [
     "Run",
     "SendingAccount",
     "SendingPolicy",
-    "State",
     "Suppression",
     "Topic",
     "Variant",

@@ -12,7 +12,7 @@ import pytest
 from engagement import faults
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-APPS: Final = ("engagement", "analytics", "notifications")
+APPS: Final = ("engagement", "analytics", "notifications", "operations")
 READERS: Final = {"text", "integer", "flag", "choice", "host", "hosts", "broker", "mail", "webhook", "public_address", "topics", "get"}
 OUTSIDE: Final = {"NO_COLOR", "DJANGO_SETTINGS_MODULE"}  # conventions of terminals and of Django
 

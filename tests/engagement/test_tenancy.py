@@ -14,7 +14,7 @@ from engagement.models import ApiKey, Brand, KeyKind, Membership, Organisation, 
 from engagement.tenancy import Action
 
 FORMS = {"publishable": "atr_pub_", "secret": "atr_sec_", "import": "atr_imp_"}
-TENANT_APPS = ("engagement", "analytics", "notifications")
+TENANT_APPS = ("engagement", "analytics", "notifications", "operations")
 
 
 class TestKeys:

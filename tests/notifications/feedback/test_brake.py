@@ -10,14 +10,15 @@ from django.utils import timezone
 from pytest import MonkeyPatch
 
 from engagement.models import Organisation
-from notifications import campaigns, governor, ops, rates
-from notifications.alarms import DECLARED
+from notifications import campaigns, governor, rates
 from notifications.feedback import brake
 from notifications.models import Campaign, CampaignState, FeedbackNotice, SendingAccount
 from notifications.rates import BOUNCES, COMPLAINTS
+from operations import evaluation
+from operations.alarms import DECLARED
 from tests.notifications import people
-from tests.notifications.conftest import Scheduler, told
-from tests.notifications.fake_slack import FakeSlack
+from tests.operations.conftest import Scheduler, told
+from tests.operations.fake_slack import FakeSlack
 
 pytestmark = pytest.mark.django_db
 HOUR: Final = timedelta(hours=1)
@@ -92,7 +93,7 @@ def test_what_is_stopped_goes_on_when_a_person_says_so_or_the_mail_is_old(acme: 
 
 
 def only(monkeypatch: MonkeyPatch, name: str) -> None:
-    monkeypatch.setattr(ops, "ALARMS", (DECLARED[name],))
+    monkeypatch.setattr(evaluation, "ALARMS", (DECLARED[name],))
 
 
 @pytest.mark.parametrize(("name", "bad"), [("mail-bounces", {"bounced": 25}), ("mail-complained-of", {"complained": 3})])
@@ -104,7 +105,7 @@ def test_rates_that_rise_are_told(acme: Organisation, slack: FakeSlack, schedule
     assert len(slack.titles) == 1
     SendingAccount.objects.update(judged_from=timezone.now())
     scheduler.run(minutes=4)
-    assert told() == [(name, "firing", "sent"), (name, "resolved", "sent")]
+    assert told() == [(name, "fired", "sent"), (name, "over", "sent")]
 
 
 def test_a_quota_that_is_nearly_used_is_told(slack: FakeSlack, scheduler: Scheduler, monkeypatch: MonkeyPatch) -> None:
@@ -117,7 +118,7 @@ def test_a_quota_that_is_nearly_used_is_told(slack: FakeSlack, scheduler: Schedu
     scheduler.run(minutes=1)
     SendingAccount.objects.update(sent=1000)
     scheduler.run(minutes=4)
-    assert told() == [("mail-quota-near", "firing", "sent"), ("mail-quota-near", "resolved", "sent")]
+    assert told() == [("mail-quota-near", "fired", "sent"), ("mail-quota-near", "over", "sent")]
     assert "92.00 %" in slack.messages[0]["text"]
 
 
@@ -135,7 +136,7 @@ def test_a_campaign_that_paused_itself_is_told_and_one_that_a_person_paused_is_n
     assert slack.titles == ["🟠 A campaign paused itself"]
     campaigns.cancel(by_itself, by="emma")
     scheduler.run(minutes=4)
-    assert told() == [("campaign-paused-itself", "firing", "sent"), ("campaign-paused-itself", "resolved", "sent")]
+    assert told() == [("campaign-paused-itself", "fired", "sent"), ("campaign-paused-itself", "over", "sent")]
 
 
 def test_notices_that_nobody_applies_are_told(slack: FakeSlack, scheduler: Scheduler, monkeypatch: MonkeyPatch) -> None:
@@ -148,4 +149,4 @@ def test_notices_that_nobody_applies_are_told(slack: FakeSlack, scheduler: Sched
     assert "ann@" not in str(slack.messages)
     FeedbackNotice.objects.filter(pk=notice.pk).update(applied_at=timezone.now())
     scheduler.run(minutes=4)
-    assert told() == [("feedback-not-applied", "firing", "sent"), ("feedback-not-applied", "resolved", "sent")]
+    assert told() == [("feedback-not-applied", "fired", "sent"), ("feedback-not-applied", "over", "sent")]

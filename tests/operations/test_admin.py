@@ -9,8 +9,8 @@ from django.test import Client
 from django.utils import timezone
 
 from engagement import partitions
-from notifications import ops
-from notifications.models import Alarm, AlarmEvent, State
+from operations import evaluation
+from operations.models import Alarm, AlarmEvent, State
 
 PAGES = ("", "add/", "{}/", "{}/change/", "{}/delete/", "{}/history/")
 
@@ -20,7 +20,7 @@ def alarm(db: None) -> Alarm:
     """Tomorrow has no partition, so this one fires."""
     with connection.cursor() as cursor:
         cursor.execute(f"DROP TABLE IF EXISTS {partitions.name_of(timezone.now().date() + timedelta(days=1))}")
-    ops.evaluate(timezone.now())
+    evaluation.evaluate(timezone.now())
     return Alarm.objects.get(name="partitions-missing", state=State.FIRING)
 
 
@@ -32,31 +32,31 @@ def client_of(user: User) -> Client:
 
 def addresses(alarm: Alarm) -> list[str]:
     event = alarm.events.get()
-    return [f"/admin/notifications/{model}/{page.format(pk)}" for model, pk in (("alarm", alarm.pk), ("alarmevent", event.pk)) for page in PAGES]
+    return [f"/admin/operations/{model}/{page.format(pk)}" for model, pk in (("alarm", alarm.pk), ("alarmevent", event.pk)) for page in PAGES]
 
 
 def test_the_operator_sees_how_things_stand_and_what_to_do(alarm: Alarm, admin_client: Client) -> None:
-    told = admin_client.get("/admin/notifications/alarm/").content.decode()
+    told = admin_client.get("/admin/operations/alarm/").content.decode()
     assert "Partitions are not made ahead" in told and "Firing" in told and "The stream is silent" in told
-    told = admin_client.get(f"/admin/notifications/alarm/{alarm.pk}/change/").content.decode()
+    told = admin_client.get(f"/admin/operations/alarm/{alarm.pk}/change/").content.decode()
     assert "Above 0, at once." in told and "Run manage.py prepare" in told and "<p><span" in told
-    told = admin_client.get("/admin/notifications/alarmevent/").content.decode()
+    told = admin_client.get("/admin/operations/alarmevent/").content.decode()
     assert "Written to the log" in told
-    told = admin_client.get(f"/admin/notifications/alarmevent/{alarm.events.get().pk}/change/").content.decode()
+    told = admin_client.get(f"/admin/operations/alarmevent/{alarm.events.get().pk}/change/").content.decode()
     assert "of today and the next days" in told.lower()
 
 
 def test_a_reading_without_a_number_and_an_alarm_no_longer_watched_are_shown(alarm: Alarm, admin_client: Client) -> None:
     Alarm.objects.filter(name="stream-behind").update(value=None)
     Alarm.objects.create(name="forgotten", since=timezone.now(), evaluated_at=timezone.now(), value=1)
-    told = admin_client.get("/admin/notifications/alarm/").content.decode()
+    told = admin_client.get("/admin/operations/alarm/").content.decode()
     assert "cannot be read" in told and "as long as it exists" in told and "forgotten (no longer watched)" in told
-    assert admin_client.get("/admin/notifications/alarm/forgotten/change/").status_code == 200
+    assert admin_client.get("/admin/operations/alarm/forgotten/change/").status_code == 200
 
 
 def test_an_empty_list_says_why_it_is_empty(db: None, admin_client: Client) -> None:
-    assert "first evaluation" in admin_client.get("/admin/notifications/alarm/").content.decode()
-    assert "last 90 days" in admin_client.get("/admin/notifications/alarmevent/").content.decode()
+    assert "first evaluation" in admin_client.get("/admin/operations/alarm/").content.decode()
+    assert "last 90 days" in admin_client.get("/admin/operations/alarmevent/").content.decode()
 
 
 def test_nobody_changes_anything(alarm: Alarm, admin_client: Client) -> None:
@@ -73,7 +73,7 @@ def test_members_of_organisations_see_no_alarm(alarm: Alarm, request: pytest.Fix
     for address in addresses(alarm):
         response = client.get(address, follow=True)
         assert response.status_code == 403 or "not made ahead" not in response.content.decode(), address
-    assert "/admin/notifications/alarm" not in client.get("/admin/live/", follow=True).content.decode()
+    assert "/admin/operations/alarm" not in client.get("/admin/live/", follow=True).content.decode()
 
 
 def test_somebody_not_logged_in_is_asked_who_he_is(alarm: Alarm) -> None:

@@ -14,9 +14,9 @@ from django.views.debug import ExceptionReporter, get_exception_reporter_filter
 from pytest_django.fixtures import Settings
 
 from engagement import environment
-from notifications import blocks, slack, telling
-from notifications.models import Alarm, AlarmEvent, Delivery, State
-from tests.notifications.fake_slack import SECRET, Behaviour, FakeSlack, babbles, cuts, cuts_in_the_answer, echoes_the_address, says, stalls
+from operations import blocks, slack, telling
+from operations.models import Alarm, AlarmEvent, Delivery, State
+from tests.operations.fake_slack import SECRET, Behaviour, FakeSlack, babbles, cuts, cuts_in_the_answer, echoes_the_address, says, stalls
 from tests.servers import free_port
 
 PARTS: Any = SECRET.split("/")

@@ -10,12 +10,12 @@ from analytics import figures, recount
 from analytics.models import Stay
 from engagement import health, partitions, set_aside
 from engagement.models import Heartbeat, Inbox, Organisation, SetAside, Zone
-from notifications import ops
-from notifications.alarms import ALARMS, DECLARED, Declaration
-from notifications.models import Alarm
+from operations import evaluation
+from operations.alarms import ALARMS, DECLARED, Declaration
+from operations.models import Alarm
 from tests.analytics.rows import shopper, stay
-from tests.notifications.conftest import Scheduler, told
-from tests.notifications.fake_slack import FakeSlack
+from tests.operations.conftest import Scheduler, told
+from tests.operations.fake_slack import FakeSlack
 
 
 def test_nothing_is_said_while_nothing_is_wrong(calm: None, slack: FakeSlack, scheduler: Scheduler) -> None:
@@ -25,7 +25,7 @@ def test_nothing_is_said_while_nothing_is_wrong(calm: None, slack: FakeSlack, sc
 
 
 def fired_then_resolved(name: str) -> list[tuple[str, str, str]]:
-    return [(name, "firing", "sent"), (name, "resolved", "sent")]
+    return [(name, "fired", "sent"), (name, "over", "sent")]
 
 
 def test_a_request_set_aside_fires_until_it_is_sent_on(calm: None, slack: FakeSlack, scheduler: Scheduler, acme: Organisation) -> None:
@@ -89,7 +89,7 @@ def test_a_missing_partition_fires_until_it_is_made(calm: None, slack: FakeSlack
 def test_a_recount_with_a_difference_fires_until_one_finds_none(
     slack: FakeSlack, scheduler: Scheduler, acme: Organisation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ops, "ALARMS", (DECLARED["recount-differs"],))
+    monkeypatch.setattr(evaluation, "ALARMS", (DECLARED["recount-differs"],))
     stay(shopper(acme, "crm-1"), Zone.objects.get(organisation=acme, key="north-brew"), timezone.now(), 400)  # of no event
     assert recount.recount().differences
     scheduler.run(minutes=1)
@@ -102,7 +102,7 @@ def test_a_recount_with_a_difference_fires_until_one_finds_none(
 
 @pytest.mark.django_db(transaction=True)
 def test_a_day_that_nobody_makes_fires_until_it_is_made(slack: FakeSlack, scheduler: Scheduler, acme: Organisation, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ops, "ALARMS", (DECLARED["figures-behind"],))
+    monkeypatch.setattr(evaluation, "ALARMS", (DECLARED["figures-behind"],))
     brew, noon = Zone.objects.get(organisation=acme, key="north-brew"), datetime(2026, 11, 20, 10, tzinfo=UTC)
     stay(shopper(acme, "crm-1"), brew, noon, 400)
     with figures.session() as session:

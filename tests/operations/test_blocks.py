@@ -6,8 +6,8 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notifications import blocks
-from tests.notifications.fake_slack import fault, units
+from operations import blocks
+from tests.operations.fake_slack import fault, units
 
 EVIL = "<!channel> <@U1> <https://evil.example|click> & <!here> &amp; Ann <b>\x00\x1b[31m\u202e\ud800"
 ANY_TEXT = st.one_of(st.text(st.characters(codec=None), max_size=5000), st.sampled_from([EVIL * 200, "&" * 5000, "😀" * 4000, "<" * 3001, "", " \n"]))

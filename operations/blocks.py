@@ -25,6 +25,7 @@ class Notice:
     body: str
     remedy: str  # what to do; may be empty
     footer: str  # how grave, and when
+    level: str = "info"  # of the log, where it goes there: info, warning, error
 
 
 def payload(notice: Notice) -> dict[str, Any]:

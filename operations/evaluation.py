@@ -5,23 +5,28 @@ history, and what is to be told is claimed row by row afterwards.
 """
 
 import logging
-from datetime import datetime, timedelta
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from django.db import connection, transaction
 from django.utils.translation import gettext as _
 
 from engagement import display
-from notifications import telling
-from notifications.alarms import ALARMS, Declaration
-from notifications.models import MOVES, TOLD, Alarm, AlarmEvent, Delivery, State
+from operations import telling
+from operations.alarms import ALARMS, DECLARED, Declaration, Severity
+from operations.blocks import Notice
+from operations.models import MOVES, WRONG, Alarm, AlarmEvent, Delivery, Incident, Kind, Post, State
 
 log = logging.getLogger("atrium.alarm")
 
 KEPT: Final = timedelta(days=90)  # history
 READ_WITHIN: Final = "10s"  # one reading
 UNREADABLE_FOR: Final = timedelta(minutes=2)  # a reading may fail once, by a deadlock or a restart, without anybody being woken
+TOLD: Final[dict[str, str]] = {State.FIRING: Kind.FIRED, State.RESOLVED: Kind.OVER}
 _LOCK: Final = "atrium alarms"
+_MARKS: Final[dict[str, str]] = {Severity.CRITICAL: "🔴", Severity.WARNING: "🟠"}
+_LEVELS: Final[dict[str, str]] = {Severity.CRITICAL: "error", Severity.WARNING: "warning"}
 
 
 class IllegalMove(Exception):
@@ -36,7 +41,8 @@ def evaluate(now: datetime) -> None:
             return
         for declaration in ALARMS:
             _look(declaration, now)
-        AlarmEvent.objects.filter(at__lt=now - KEPT).exclude(delivery=Delivery.WAITING).delete()
+        AlarmEvent.objects.filter(at__lt=now - KEPT).delete()
+        Post.objects.filter(created_at__lt=now - KEPT).exclude(delivery=Delivery.WAITING).delete()
     telling.tell_waiting(now)
 
 
@@ -73,9 +79,9 @@ def _reading(declaration: Declaration, now: datetime) -> tuple[float | None, str
 
 def _next_state(declaration: Declaration, alarm: Alarm, value: float | None, now: datetime) -> str:
     wrong = value is None or value > declaration.above
-    if alarm.state == State.FIRING:
+    if alarm.state in WRONG:
         alarm.calm_since = None if wrong else alarm.calm_since or now
-        return State.RESOLVED if alarm.calm_since and now - alarm.calm_since >= declaration.calm else State.FIRING
+        return State.RESOLVED if alarm.calm_since and now - alarm.calm_since >= declaration.calm else alarm.state
     if not wrong:
         return State.OK if alarm.state == State.PENDING else alarm.state
     lasting = declaration.lasting if value is not None else max(declaration.lasting, UNREADABLE_FOR)
@@ -86,11 +92,29 @@ def _next_state(declaration: Declaration, alarm: Alarm, value: float | None, now
 def _move(alarm: Alarm, after: str, now: datetime, sentence: str) -> None:
     if after not in MOVES[alarm.state]:
         raise IllegalMove(f"{alarm.name}: {alarm.state} to {after}")
-    delivery = Delivery.WAITING if after in TOLD else Delivery.NOT_NEEDED
-    AlarmEvent.objects.create(
-        alarm=alarm, from_state=alarm.state, to_state=after, at=now, value=alarm.value, sentence=sentence, delivery=delivery, not_before=now
+    if after == State.FIRING:
+        alarm.incident = Incident.objects.create(alarm=alarm, began_at=now)
+    elif after == State.RESOLVED:
+        Incident.objects.filter(alarm=alarm, over_at=None).update(over_at=now)
+    event = AlarmEvent.objects.create(
+        alarm=alarm, incident=alarm.incident, from_state=alarm.state, to_state=after, at=now, value=alarm.value, sentence=sentence
     )
+    if after in TOLD:
+        notice = asdict(notice_of(event))
+        Post.objects.create(kind=TOLD[after], incident=alarm.incident, notice=notice, created_at=now, not_before=now)
     alarm.state, alarm.since, alarm.calm_since = after, now, None
+
+
+def notice_of(event: AlarmEvent) -> Notice:
+    """An alarm that is declared no more is told by its name: its message was promised."""
+    declaration = DECLARED.get(event.alarm_id)
+    title = str(declaration.title) if declaration else event.alarm_id
+    severity = declaration.severity if declaration else Severity.WARNING
+    when = f"{event.at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    if event.to_state == State.RESOLVED:
+        return Notice(mark="🟢", title=_("Over: %(title)s") % {"title": title}, body=event.sentence, remedy="", footer=when)
+    remedy = _("What to do: %(remedy)s") % {"remedy": declaration.remedy} if declaration else ""
+    return Notice(mark=_MARKS[severity], title=title, body=event.sentence, remedy=remedy, footer=f"{severity.label}, {when}", level=_LEVELS[severity])
 
 
 def _wrong(declaration: Declaration, value: float | None, problem: str) -> str:

@@ -12,11 +12,12 @@ from django.db import IntegrityError, connection, connections, transaction
 from django.utils import timezone
 
 from engagement.models import Heartbeat, Inbox, Organisation, SetAside
-from notifications import alarms, ops, tasks
-from notifications.alarms import DECLARED
-from notifications.models import Alarm, AlarmEvent, Delivery, State
-from tests.notifications.conftest import Scheduler, told
-from tests.notifications.fake_slack import FakeSlack
+from notifications import tasks
+from operations import alarms, evaluation
+from operations.alarms import DECLARED
+from operations.models import Alarm, AlarmEvent, Delivery, State
+from tests.operations.conftest import Scheduler, told
+from tests.operations.fake_slack import FakeSlack
 
 
 def poison(organisation: Organisation) -> SetAside:
@@ -62,14 +63,14 @@ def test_what_cannot_be_read_fires_itself_and_costs_the_others_nothing(
         return 0.0
 
     whole = alarms.ALARMS
-    monkeypatch.setattr(ops, "ALARMS", tuple(replace(one, read=broken) if one.name == "stream-behind" else one for one in whole))
+    monkeypatch.setattr(evaluation, "ALARMS", tuple(replace(one, read=broken) if one.name == "stream-behind" else one for one in whole))
     poison(acme)
     scheduler.run(minutes=1)
     assert slack.titles == ["🟠 Requests are set aside"]  # at once, whatever came before it in the list
     scheduler.run(minutes=3)
     assert slack.titles[1:] == ["🔴 The stream is behind"]
     assert "cannot be read (ProgrammingError)" in slack.messages[1]["text"]
-    monkeypatch.setattr(ops, "ALARMS", whole)
+    monkeypatch.setattr(evaluation, "ALARMS", whole)
     scheduler.run(minutes=3)
     assert slack.titles[2:] == ["🟢 Over: The stream is behind"]
 
@@ -92,14 +93,14 @@ def test_the_log_is_told_where_there_is_no_slack(calm: None, scheduler: Schedule
     assert [(name, level) for name, level, _ in said] == [("atrium.alarm", logging.WARNING), ("atrium.alarm", logging.INFO)]
     assert "Requests set aside because they cannot be processed: 1." in said[0][2] and "What to do: " in said[0][2]
     assert said[1][2].startswith("Over: Requests are set aside. It is right again. It lasted ")
-    assert told() == [("requests-set-aside", "firing", "logged"), ("requests-set-aside", "resolved", "logged")]
+    assert told() == [("requests-set-aside", "fired", "logged"), ("requests-set-aside", "over", "logged")]
 
 
 def test_moves_that_the_table_does_not_have_are_refused_by_the_code_and_by_the_database(calm: None, scheduler: Scheduler) -> None:
     scheduler.evaluate()
     alarm = Alarm.objects.get(name="stream-behind")
-    with pytest.raises(ops.IllegalMove):
-        ops._move(alarm, State.RESOLVED, scheduler.now, "Nothing.")
+    with pytest.raises(evaluation.IllegalMove):
+        evaluation._move(alarm, State.RESOLVED, scheduler.now, "Nothing.")
     moved = {"alarm": alarm, "at": scheduler.now, "sentence": "Nothing."}
     wrong = [(State.OK, State.RESOLVED, Delivery.WAITING), (State.OK, State.FIRING, Delivery.NOT_NEEDED), (State.OK, State.PENDING, Delivery.WAITING)]
     for before, after, delivery in wrong:
@@ -121,16 +122,16 @@ def test_history_is_kept_for_its_time_and_what_waits_is_kept_until_it_is_told(ca
 
 @pytest.mark.django_db(transaction=True)
 def test_two_schedulers_at_once_tell_once(slack: FakeSlack, acme: Organisation, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ops, "ALARMS", (DECLARED["requests-set-aside"],))
+    monkeypatch.setattr(evaluation, "ALARMS", (DECLARED["requests-set-aside"],))
     now = timezone.now()
     for round_ in range(10):
         poison(acme)
-        at_once(partial(ops.evaluate, now + timedelta(hours=round_)))
+        at_once(partial(evaluation.evaluate, now + timedelta(hours=round_)))
         SetAside.objects.all().delete()
         for minutes in (1, 3):
-            at_once(partial(ops.evaluate, now + timedelta(hours=round_, minutes=minutes)))
+            at_once(partial(evaluation.evaluate, now + timedelta(hours=round_, minutes=minutes)))
     assert slack.titles == ["🟠 Requests are set aside", "🟢 Over: Requests are set aside"] * 10
-    assert told() == [("requests-set-aside", "firing", "sent"), ("requests-set-aside", "resolved", "sent")] * 10
+    assert told() == [("requests-set-aside", "fired", "sent"), ("requests-set-aside", "over", "sent")] * 10
 
 
 def at_once(what: Callable[[], None], times: int = 4) -> None:
@@ -156,7 +157,7 @@ def at_once(what: Callable[[], None], times: int = 4) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_while_slack_is_waited_for_no_transaction_is_open(slack: FakeSlack, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ops, "ALARMS", (DECLARED["stream-silent"],))
+    monkeypatch.setattr(evaluation, "ALARMS", (DECLARED["stream-silent"],))
     seen: list[str] = []
 
     def look() -> None:
@@ -170,7 +171,7 @@ def test_while_slack_is_waited_for_no_transaction_is_open(slack: FakeSlack, monk
     slack.watch = look
     Heartbeat.objects.create(process="stream-0", at=timezone.now() - timedelta(hours=1))
     for seconds in (0, 40):
-        ops.evaluate(timezone.now() + timedelta(seconds=seconds))
+        evaluation.evaluate(timezone.now() + timedelta(seconds=seconds))
     assert slack.titles == ["🔴 The stream is silent"]
     assert seen and set(seen) == {"idle"}
 
@@ -178,7 +179,7 @@ def test_while_slack_is_waited_for_no_transaction_is_open(slack: FakeSlack, monk
 @pytest.mark.django_db(transaction=True)
 def test_it_refuses_to_run_inside_somebodys_transaction() -> None:
     with transaction.atomic(), pytest.raises(RuntimeError):
-        ops.evaluate(timezone.now())
+        evaluation.evaluate(timezone.now())
 
 
 def test_the_timetable_calls_it_by_its_name(calm: None) -> None:

@@ -12,10 +12,10 @@ from django.utils.translation import gettext_lazy
 from unfold.admin import ModelAdmin
 
 from engagement import display
-from notifications.alarms import DECLARED
-from notifications.models import Alarm, AlarmEvent, Delivery, State
+from operations.alarms import DECLARED
+from operations.models import Alarm, AlarmEvent, State
 
-TONES: Final = {State.OK: "good", State.RESOLVED: "good", State.PENDING: "warn", State.FIRING: "bad"}
+TONES: Final = {State.OK: "good", State.RESOLVED: "good", State.PENDING: "warn", State.FIRING: "bad", State.ACKNOWLEDGED: "warn", State.SILENCED: "warn"}
 LATEST_EVENTS: Final = 20
 
 
@@ -114,12 +114,12 @@ class AlarmAdmin(InstallationAdmin):
 
 @admin.register(AlarmEvent)
 class AlarmEventAdmin(InstallationAdmin):
-    """What happened, and how people were told."""
+    """What happened."""
 
     when_empty = gettext_lazy("No alarm has changed its state in the last 90 days.")
-    list_display = ("moment", "title", "shown_state", "sentence", "delivered")
+    list_display = ("moment", "title", "shown_state", "sentence", "by")
     ordering = ("-pk",)
-    fields = readonly_fields = ("moment", "title", "from_state", "to_state", "reading", "sentence", "delivered", "attempts", "problem", "told")
+    fields = readonly_fields = ("moment", "title", "from_state", "to_state", "reading", "sentence", "by")
 
     @admin.display(description=gettext_lazy("at"))
     def moment(self, event: AlarmEvent) -> str:
@@ -136,12 +136,3 @@ class AlarmEventAdmin(InstallationAdmin):
     @admin.display(description=gettext_lazy("reading"))
     def reading(self, event: AlarmEvent) -> str:
         return _reading(event.alarm_id, event.value)
-
-    @admin.display(description=gettext_lazy("told"))
-    def delivered(self, event: AlarmEvent) -> SafeString:
-        tones = {Delivery.WAITING: "warn", Delivery.REFUSED: "bad"}
-        return display.tag(Delivery(event.delivery).label, tones.get(Delivery(event.delivery), ""))
-
-    @admin.display(description=gettext_lazy("told at"))
-    def told(self, event: AlarmEvent) -> str:
-        return display.moment(event.told_at, seconds=True)

@@ -1,0 +1,5 @@
+"""Lists and pages of the web admin, by what they are about."""
+
+from operations.admin import alarms
+
+__all__ = ["alarms"]

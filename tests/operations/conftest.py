@@ -1,0 +1,63 @@
+"""Slack beside the tests, and an installation with nothing wrong."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+from pytest_django.fixtures import Settings
+
+from engagement import partitions
+from engagement.models import Heartbeat
+from operations import evaluation
+from operations.models import Post
+from tests.operations import fake_slack
+from tests.operations.fake_slack import FakeSlack
+
+
+@pytest.fixture(autouse=True)
+def no_slack(settings: Settings) -> None:
+    """Whatever the environment of the tests says, they call nobody."""
+    settings.SLACK_WEBHOOK_URL = ""
+
+
+@pytest.fixture
+def slack(settings: Settings) -> Iterator[FakeSlack]:
+    with fake_slack.running() as server:
+        settings.SLACK_WEBHOOK_URL = server.address
+        yield server
+
+
+class Scheduler:
+    """Evaluates every half minute of a clock that the test moves. It begins an hour ago, so that what happens now is later."""
+
+    def __init__(self) -> None:
+        self.now = timezone.now() - timedelta(hours=1)
+
+    def evaluate(self) -> None:
+        self.now += timedelta(seconds=30)
+        evaluation.evaluate(self.now)
+
+    def run(self, minutes: float) -> None:
+        for _round in range(int(minutes * 2)):
+            self.evaluate()
+
+
+@pytest.fixture
+def scheduler() -> Scheduler:
+    return Scheduler()
+
+
+@pytest.fixture
+def calm(db: None) -> None:
+    """The stream works, and the next days have their partitions."""
+    Heartbeat.objects.create(process="stream-0", at=timezone.now())
+    today = datetime.now(UTC).date()
+    with connection.cursor() as cursor:
+        partitions.ensure(cursor.connection, first=today, last=today + timedelta(days=4))
+
+
+def told() -> list[tuple[str, str, str]]:
+    """What operators were to be told, in order: alarm, what of it, how it went."""
+    return list(Post.objects.filter(organisation=None).order_by("pk").values_list("incident__alarm", "kind", "delivery"))

@@ -40,18 +40,30 @@ def page(name: str) -> str:
     return (ROOT / name).read_text()
 
 
-def settings_table() -> set[str]:
-    rows = [line.split("|")[1] for line in page("README.md").split("## Settings")[1].split("\n## ")[0].splitlines() if line.startswith("| `")]
-    return {name for row in rows for name in re.findall(r"`([A-Z_]+)`", row)}
+TABLES: Final = (("README.md", "## Settings\n"), ("RUNBOOK.md", "## Settings of operation\n"))
+
+
+def settings_tables() -> list[str]:
+    """Every name, as often as a table has it."""
+    names = []
+    for name, heading in TABLES:
+        rows = [line.split("|")[1] for line in page(name).split(heading)[1].split("\n## ")[0].splitlines() if line.startswith("| `")]
+        names += [setting for row in rows for setting in re.findall(r"`([A-Z_]+)`", row)]
+    return names
 
 
 def test_every_setting_that_is_read_is_documented() -> None:
-    undocumented = {name for name in read_in_code() - settings_table() if f"`{name}=" not in page("CONTRIBUTING.md")}
+    undocumented = {name for name in read_in_code() - set(settings_tables()) if f"`{name}=" not in page("CONTRIBUTING.md")}
     assert not undocumented
 
 
 def test_every_documented_setting_is_read() -> None:
-    assert not settings_table() - read_in_code()
+    assert not set(settings_tables()) - read_in_code()
+
+
+def test_every_setting_is_documented_in_one_place() -> None:
+    names = settings_tables()
+    assert not {name for name in names if names.count(name) > 1}
 
 
 def test_nothing_reads_the_environment_unseen() -> None:
@@ -83,7 +95,7 @@ def test_every_target_of_make_is_in_the_readme_and_in_its_help() -> None:
 
 def test_the_readme_stays_short_and_its_links_lead_somewhere() -> None:
     assert len(page("README.md").splitlines()) < 120
-    for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "ARCHITECTURE.md"):
+    for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "ARCHITECTURE.md", "RUNBOOK.md"):
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", page(name)):
             assert (ROOT / target).exists(), f"{name} points to {target}, which is not there"
 

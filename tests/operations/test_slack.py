@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -15,7 +16,7 @@ from pytest_django.fixtures import Settings
 
 from engagement import environment
 from operations import blocks, slack, telling
-from operations.models import Alarm, AlarmEvent, Delivery, State
+from operations.models import Alarm, Incident, Kind, Post
 from tests.operations.fake_slack import SECRET, Behaviour, FakeSlack, babbles, cuts, cuts_in_the_answer, echoes_the_address, says, stalls
 from tests.servers import free_port
 
@@ -32,21 +33,18 @@ def nothing_says_the_address(request: pytest.FixtureRequest, caplog: pytest.LogC
     monkeypatch.setattr(slack, "TIMEOUT_S", 0.4)
     yield
     said = "\n".join(f"{record.getMessage()} {record.exc_text or ''} {record.args}" for record in caplog.get_records("call"))
-    kept = str(list(AlarmEvent.objects.values())) if stores else ""
+    kept = str([*Post.objects.values(), *Incident.objects.values()]) if stores else ""
     assert not [part for part in PARTS if part in said + kept]
 
 
-def waiting(number: int) -> list[AlarmEvent]:
+def waiting(number: int) -> list[Post]:
     """Messages nobody was told yet, the oldest first."""
-    now = timezone.now()
-    alarm, _ = Alarm.objects.get_or_create(name="stream-behind", defaults={"since": now, "evaluated_at": now})
-    moves = [(State.OK, State.FIRING), (State.FIRING, State.RESOLVED)]
-    told: dict[str, Any] = {"alarm": alarm, "at": now, "delivery": Delivery.WAITING, "not_before": now - timedelta(seconds=1)}
-    return [
-        AlarmEvent.objects.create(**told, from_state=before, to_state=after, sentence=f"Message {index}.")
-        for index in range(number)
-        for before, after in [moves[index % 2]]
-    ]
+    earlier = timezone.now() - timedelta(seconds=1)
+    return [Post.objects.create(kind=Kind.DONE, notice=asdict(notice(f"Message {index}.")), not_before=earlier) for index in range(number)]
+
+
+def notice(body: str) -> blocks.Notice:
+    return blocks.Notice(mark="🔵", title="T", body=body, remedy="", footer="")
 
 
 def numbers(server: FakeSlack) -> list[str]:
@@ -71,7 +69,7 @@ DOWN: Any = {
 def test_slack_down_keeps_the_messages_and_sends_them_in_order_later(
     db: None, slack: FakeSlack, behaviour: Behaviour, caplog: pytest.LogCaptureFixture
 ) -> None:
-    events = waiting(3)
+    posts = waiting(3)
     now = timezone.now()
     for seconds in (0, 30, 90):
         slack.next.append(behaviour)
@@ -81,8 +79,8 @@ def test_slack_down_keeps_the_messages_and_sends_them_in_order_later(
     assert len(loud) == 2 and "The message is kept" in loud[0] and "Message 0." in loud[1]  # said once, and the trouble itself with it
     assert telling.tell_waiting(now + timedelta(seconds=180)) == 3
     assert numbers(slack) == ["Message 0.", "Message 1.", "Message 2."]
-    assert set(AlarmEvent.objects.values_list("delivery", "problem")) == {("sent", "")}
-    assert list(AlarmEvent.objects.order_by("pk").values_list("pk", "attempts")) == [(events[0].pk, 4), (events[1].pk, 1), (events[2].pk, 1)]
+    assert set(Post.objects.values_list("delivery", "problem")) == {("sent", "")}
+    assert list(Post.objects.order_by("pk").values_list("pk", "attempts")) == [(posts[0].pk, 4), (posts[1].pk, 1), (posts[2].pk, 1)]
 
 
 def test_a_slow_slack_is_waited_for_no_longer_than_the_limit(db: None, slack: FakeSlack) -> None:
@@ -90,7 +88,7 @@ def test_a_slow_slack_is_waited_for_no_longer_than_the_limit(db: None, slack: Fa
     slack.next.append(stalls(slack))
     assert telling.tell_waiting(timezone.now()) == 0
     slack.released.set()
-    assert AlarmEvent.objects.get().problem == "TimeoutError"
+    assert Post.objects.get().problem == "TimeoutError"
     assert telling.tell_waiting(timezone.now() + timedelta(seconds=30)) == 1
 
 
@@ -101,15 +99,15 @@ def test_a_slack_that_takes_messages_and_loses_every_answer_is_not_flooded(db: N
     for half_minutes in range(60):
         assert telling.tell_waiting(now + timedelta(seconds=30 * half_minutes)) == 0
     assert slack.requests <= 8
-    event = AlarmEvent.objects.get()
-    assert event.not_before - now < timedelta(minutes=41)  # and it is not forgotten
+    post = Post.objects.get()
+    assert post.not_before - now < timedelta(minutes=41)  # and it is not forgotten
 
 
 def test_nobody_listening_is_slack_down(db: None, settings: Settings) -> None:
     settings.SLACK_WEBHOOK_URL = f"http://127.0.0.1:{free_port()}/services/{SECRET}"
     waiting(1)
     assert telling.tell_waiting(timezone.now()) == 0
-    assert AlarmEvent.objects.get().problem == "ConnectionRefusedError"
+    assert Post.objects.get().problem == "ConnectionRefusedError"
 
 
 @pytest.mark.parametrize("form", ["seconds", "date"])
@@ -148,7 +146,7 @@ def test_a_message_that_slack_refuses_goes_to_the_log_and_those_behind_it_go_on(
     slack.next.append(says(400, "invalid_blocks"))
     assert telling.tell_waiting(timezone.now()) == 2
     assert numbers(slack) == ["Message 1."]
-    assert list(AlarmEvent.objects.order_by("pk").values_list("delivery", "problem")) == [("refused", "HTTP 400 invalid_blocks"), ("sent", "")]
+    assert list(Post.objects.order_by("pk").values_list("delivery", "problem")) == [("refused", "HTTP 400 invalid_blocks"), ("sent", "")]
     assert any("Message 0." in record.getMessage() for record in caplog.records)
 
 
@@ -178,7 +176,7 @@ def test_the_proxy_of_the_environment_is_not_asked_for_this_machine(db: None, sl
 @pytest.mark.parametrize("address", [f"https://127.0.0.1:1/services/{SECRET} x", f"https://hooks..example/services/{SECRET}", f"https://[::1/{SECRET}"])
 def test_an_address_that_no_library_takes_is_not_quoted(address: str, caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(slack.TryLater) as raised:
-        slack.post(address, blocks.payload(blocks.Notice(mark="🔴", title="T", body="B.", remedy="", footer="")))
+        slack.post(address, blocks.payload(notice("B.")))
     assert not [part for part in PARTS if part in f"{raised.value} {raised.value.__cause__} {raised.value.__context__}"]
 
 
@@ -200,10 +198,11 @@ def test_the_setting_takes_https_or_this_machine_and_never_shows_what_it_saw(add
 
 
 def test_no_page_of_the_admin_shows_the_address(db: None, slack: FakeSlack, admin_client: Client) -> None:
+    now = timezone.now()
+    Alarm.objects.create(name="stream-behind", since=now, evaluated_at=now)
     waiting(1)
     slack.next.append(echoes_the_address)
-    telling.tell_waiting(timezone.now())
-    event = AlarmEvent.objects.get()
-    for path in ("alarm/", "alarm/stream-behind/change/", "alarmevent/", f"alarmevent/{event.pk}/change/"):
-        page = admin_client.get(f"/admin/notifications/{path}", follow=True)
+    telling.tell_waiting(now)
+    for path in ("alarm/", "alarm/stream-behind/change/", "alarmevent/"):
+        page = admin_client.get(f"/admin/operations/{path}", follow=True)
         assert page.status_code == 200 and not [part for part in PARTS if part in page.content.decode()]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from engagement.embedded import Cluster
+from tests.notifications.pace import most_in_a_second, transmissions
 from tests.servers import ROOT, free_port
 
 INSIDE: Final = "import django; django.setup(); from tests.bench import sending_inside; sending_inside.main()"
@@ -46,8 +47,18 @@ def measure(folder: Path, add: Callable[..., None], *, mails: int, repeats: int 
                 mails,
                 repeats,
             )
+        pace(cluster.url, add)
     finally:
         cluster.stop()
+
+
+def pace(url: str, add: Callable[..., None], *, processes: int = 10, rate: int = 200, seconds: float = 10) -> None:
+    """How near to the account's rate many senders come together, and that they are never above it."""
+    left, given_up = transmissions(url, seconds, processes, rate)
+    share = 100 * len(left) / (rate * (left[-1] - left[0]))
+    note = f"{given_up} instants given up: whoever comes late for his does not send"
+    add(f"governor: {processes} senders at {rate}/s, of that rate", share, "%", target=">= 98", note=note)
+    add("governor: the most in any second", most_in_a_second(left), "mails", target=f"<= {rate}")
 
 
 def tell(environment: dict[str, str], add: Callable[..., None], mails: int, repeats: int) -> None:

@@ -1,16 +1,10 @@
 """The pace of the account: by one row, for any number of senders; who may go first, how far in a day, and from which installation."""
 
-import json
-import os
-import subprocess
-import sys
 import time
-from contextlib import ExitStack
 from datetime import timedelta
 from io import StringIO
 from itertools import pairwise
 from pathlib import Path
-from subprocess import PIPE
 from typing import Final
 
 import pytest
@@ -28,6 +22,7 @@ from notifications.channels.wire import Timed, Wait
 from notifications.governor import MARGIN, MARKETING, TRANSACTIONAL
 from notifications.mail import Mail
 from notifications.models import SendingAccount
+from tests.notifications.pace import most_in_a_second, transmissions
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.django_db
@@ -177,66 +172,9 @@ def test_what_django_sends_goes_by_the_same_wire_in_the_lane_that_waits_for_nobo
 
 # --- Ten processes --------------------------------------------------------------------------------------------------------
 
-PROGRAM: Final = """
-import json, sys, time
-from notifications import governor
-from notifications.channels.wire import LATE_S
-exec(sys.argv[2])
-governor.take("marketing", 0)
-print("ready", flush=True)
-sys.stdin.readline()
-begin, left, given_up = time.time(), [], 0
-while time.time() < begin + float(sys.argv[1]):
-    grant = governor.take("marketing", 2)
-    for instant in grant.instants:
-        time.sleep(max(0, instant - time.monotonic()))
-        if time.monotonic() > instant + LATE_S:
-            given_up += 1
-        else:
-            left.append(time.time())
-    if not grant.instants:
-        time.sleep(max(0.001, grant.again_at - time.monotonic()))
-print(json.dumps([left, given_up]))
-"""
 # Whoever asks looks at the clock alone, and not at what the others were given.
 ALONE: Final = 'governor._TAKE = governor._TAKE.replace("greatest(coalesce(a.free_at, c.now), c.now)", "c.now")'
 RATE: Final = 200
-
-
-def transmissions(seconds: float, processes: int, rate: int, mutant: str = "") -> tuple[list[float], int]:
-    """When each mail would have left, over all processes; and how many instants were given up."""
-    known = connection.settings_dict
-    url = f"postgres://{known['USER']}:{known['PASSWORD']}@{known['HOST']}:{known['PORT']}/{known['NAME']}"
-    environment = {
-        **os.environ,
-        "DATABASE_URL": url,
-        "DEBUG": "1",
-        "ATRIUM_SEND_RATE": str(rate),
-        "EMAIL_URL": "",
-        "DJANGO_SETTINGS_MODULE": "engagement.settings",
-    }
-    command = [sys.executable, "-W", "ignore", "-c", PROGRAM, str(seconds), mutant]
-    with ExitStack() as stack:
-        running = [stack.enter_context(subprocess.Popen(command, cwd=ROOT, env=environment, text=True, stdin=PIPE, stdout=PIPE)) for _ in range(processes)]
-        for process in running:
-            stack.callback(process.kill)
-        for process in running:
-            assert process.stdout and process.stdout.readline() == "ready\n"
-        for process in running:
-            assert process.stdin
-            process.stdin.write("go\n")
-            process.stdin.flush()
-        told = [json.loads(process.communicate(timeout=60)[0]) for process in running]
-    return sorted(at for left, _ in told for at in left), sum(given_up for _, given_up in told)
-
-
-def most_in_a_second(instants: list[float]) -> int:
-    most = first = 0
-    for last, at in enumerate(instants):
-        while at - instants[first] >= 1:
-            first += 1
-        most = max(most, last - first + 1)
-    return most
 
 
 @pytest.mark.django_db(transaction=True)
@@ -245,7 +183,9 @@ def test_ten_processes_keep_one_pace(mutant: str) -> None:
     """Never more than the rate in any second, as measured when each leaves. How near to it they come hangs on free cores: `make bench` says."""
     SendingAccount.objects.all().delete()
     rate = RATE // 10 if mutant else RATE  # of the mutant so few that a busy machine sends more, too
-    left, _given_up = transmissions(1.5 if mutant else 4.0, 10, rate, mutant)
+    known = connection.settings_dict
+    url = f"postgres://{known['USER']}:{known['PASSWORD']}@{known['HOST']}:{known['PORT']}/{known['NAME']}"
+    left, _given_up = transmissions(url, 1.5 if mutant else 4.0, 10, rate, mutant)
     assert ALONE.split('"')[1] in governor._TAKE
     assert (most_in_a_second(left) <= rate) == (not mutant)
     if not mutant:

@@ -4,6 +4,7 @@ Nothing in a notice can speak to Slack: `& < >` are escaped, so `<!channel>` wak
 shown is replaced; what is too long is cut at Slack's limits, counted as Slack counts: in UTF-16 units, after escaping.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,9 +12,13 @@ HEADER_LIMIT: Final = 150
 SECTION_LIMIT: Final = 3000
 CONTEXT_LIMIT: Final = 2000
 TEXT_LIMIT: Final = 3000
+BUTTON_LIMIT: Final = 75
+ADDRESS_LIMIT: Final = 3000  # of a button; a longer one is left out: half an address leads nowhere
+MOST_BUTTONS: Final = 5  # Slack takes 25; nobody reads more than a row
 _ESCAPES: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _UNSHOWABLE: Final = "\N{REPLACEMENT CHARACTER}"
 _CUT: Final = "…"
+_ADDRESS: Final = re.compile(r"https?://[!-;=?-~]+")  # ASCII that is seen, without < and >
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +31,7 @@ class Notice:
     remedy: str  # what to do; may be empty
     footer: str  # how grave, and when
     level: str = "info"  # of the log, where it goes there: info, warning, error
+    links: tuple[tuple[str, str], ...] = ()  # text and address, shown as buttons
 
 
 def payload(notice: Notice) -> dict[str, Any]:
@@ -34,7 +40,21 @@ def payload(notice: Notice) -> dict[str, Any]:
     blocks += [_section(text) for text in (notice.body, notice.remedy) if text.strip()]
     if notice.footer.strip():
         blocks.append({"type": "context", "elements": [_text(notice.footer, CONTEXT_LIMIT)]})
+    buttons = [_button(number, text, address) for number, (text, address) in enumerate(notice.links) if _leads(text, address)]
+    if buttons:
+        blocks.append({"type": "actions", "elements": buttons[:MOST_BUTTONS]})
     return {"text": fit(f"{notice.mark} {notice.title}: {notice.body}", TEXT_LIMIT), "blocks": blocks}
+
+
+def _leads(text: str, address: str) -> bool:
+    """Slack refuses a whole message for one address that it does not take."""
+    return bool(text.strip()) and bool(_ADDRESS.fullmatch(address)) and len(address) <= ADDRESS_LIMIT
+
+
+def _button(number: int, text: str, address: str) -> dict[str, Any]:
+    """`action_id`: Slack wants one of each button, unlike its neighbours'."""
+    shown = {"type": "plain_text", "text": fit(text, BUTTON_LIMIT)}
+    return {"type": "button", "action_id": f"link-{number}", "text": shown, "url": address}
 
 
 def _section(text: str) -> dict[str, Any]:

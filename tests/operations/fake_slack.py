@@ -45,11 +45,24 @@ def fault(body: bytes) -> tuple[int, str] | None:
     message = json.loads(body)
     if not message.get("text"):
         return 400, "no_text"
+    return (400, "invalid_blocks") if over_the_limits(message) else None
+
+
+def over_the_limits(message: dict[str, Any]) -> bool:
+    """Whether a message has what Slack refuses. Signs are counted as UTF-16 units, the strictest reading."""
     texts = [(block["text"], 150 if block["type"] == "header" else 3000) for block in message["blocks"] if "text" in block]
-    texts += [(element, 2000) for block in message["blocks"] for element in block.get("elements", ())]
-    if len(message["blocks"]) > 50 or any(not 1 <= units(text["text"]) <= limit for text, limit in texts):
-        return 400, "invalid_blocks"
-    return None
+    texts += [(element, 2000) for block in message["blocks"] if block["type"] == "context" for element in block["elements"]]
+    rows = [block["elements"] for block in message["blocks"] if block["type"] == "actions"]
+    buttons = [button for row in rows for button in row]
+    texts += [(button["text"], 75) for button in buttons]
+    addresses = [button["url"] for button in buttons if "url" in button]
+    return (
+        len(message["blocks"]) > 50
+        or any(not 1 <= units(text["text"]) <= limit for text, limit in texts)
+        or sum(units(text["text"]) for text, _ in texts) > 13_000
+        or any(not 1 <= len(row) <= 25 or len({button["action_id"] for button in row}) < len(row) for row in rows)
+        or any(not address.startswith(("https://", "http://")) or len(address) > 3000 for address in addresses)
+    )
 
 
 def units(text: str) -> int:

@@ -56,3 +56,16 @@ def test_parts_that_are_empty_are_left_out() -> None:
     full = blocks.payload(notice(remedy="Do this.", footer="Critical"))["blocks"]
     assert [block["type"] for block in full] == ["header", "section", "section", "context"]
     assert blocks.payload(notice())["text"] == "🔴 T: B."
+
+
+def test_links_become_buttons_and_an_address_that_slack_would_refuse_is_left_out() -> None:
+    links = (
+        ("Runbook", "https://example.com/RUNBOOK.md#disk"),
+        ("Gone", "javascript:alert(1)"),
+        ("Long", f"https://example.com/{'a' * 3000}"),
+        ("", "https://a.example"),
+    )
+    made = blocks.payload(blocks.Notice(mark="🔴", title="T", body="B.", remedy="", footer="", links=links))
+    row = made["blocks"][-1]
+    assert [(button["text"]["text"], button["url"]) for button in row["elements"]] == [("Runbook", "https://example.com/RUNBOOK.md#disk")]
+    assert fault(json.dumps(made).encode()) is None

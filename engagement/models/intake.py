@@ -133,10 +133,10 @@ class Heartbeat(models.Model):
 
     process = models.CharField(max_length=128, primary_key=True)  # its name, and the machine's where several have one of that name
     at = models.DateTimeField()
-    host = models.CharField(max_length=64, blank=True)
+    host = models.CharField(max_length=64, blank=True, db_default="")  # also of who beats without knowing it
     pid = models.IntegerField(null=True)
     started_at = models.DateTimeField(null=True)
-    version = models.CharField(max_length=32, blank=True)
+    version = models.CharField(max_length=32, blank=True, db_default="")
 
     def __str__(self) -> str:
         return f"{self.process} {self.at:%Y-%m-%d %H:%M:%S}"

@@ -27,7 +27,7 @@ MAILED: Final = {f"m/{room}/<path:token>" for room in "ocup"}  # whoever has the
 MEMBERS: Final = {
     "admin/",
     "admin/(?P<url>.*)$",
-    "admin/^(?P<app_label>engagement|auth|analytics|notifications)/$",
+    "admin/^(?P<app_label>engagement|auth|analytics|notifications|operations)/$",
     "admin/auth/user/<id>/password/",
     "admin/analytics/audience/",
     "admin/analytics/audience/<int:pk>/",
@@ -79,7 +79,7 @@ MODELS: Final = (
     *("engagement.ApiKey", "engagement.Beacon", "engagement.Brand", "engagement.Device", "engagement.Organisation", "engagement.SetAside"),
     *("engagement.ShopperImport", "engagement.ShopperList"),
     *("engagement.Shopper", "engagement.Venue", "engagement.Zone", "engagement.ZoneVersion"),
-    *("notifications.Alarm", "notifications.AlarmEvent", "notifications.Suppression"),
+    *("operations.Alarm", "operations.AlarmEvent", "notifications.Suppression"),
 )
 OF_EACH_MODEL: Final = ("", "add/", "<path:object_id>/", "<path:object_id>/change/", "<path:object_id>/delete/", "<path:object_id>/history/")
 

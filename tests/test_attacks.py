@@ -57,7 +57,7 @@ MAY_SEE: Final = {
     "superuser": ("Acme Malls", "@acme.example", "Brew & Co", "Page & Sons"),
     "dora": ("Acme Malls", "Brew & Co", "north-brew"),  # she is of Acme, and of this brand
 }
-OPERATORS_OWN: Final = ("/admin/auth/user/", "/admin/engagement/organisation/", "/admin/notifications/")
+OPERATORS_OWN: Final = ("/admin/auth/user/", "/admin/engagement/organisation/", "/admin/operations/")
 UNTOUCHED_BY_LOOKING: Final = {"django_session", "auth_user", "django_admin_log", "django_content_type", "auth_permission", "django_migrations"}
 
 
@@ -156,7 +156,7 @@ def filled(address: str, organisation: Organisation) -> list[str]:
         "^api/": "api/anything",
         "admin/notifications/mailbox/<str:name>/": "admin/notifications/mailbox/20261121-100000-000000-1-1/",
         "admin/(?P<url>.*)$": "admin/anything",
-        "admin/^(?P<app_label>engagement|auth|analytics|notifications)/$": "admin/engagement/",
+        "admin/^(?P<app_label>engagement|auth|analytics|notifications|operations)/$": "admin/engagement/",
     }
     path = "/" + plain.get(address, address)
     if "<" in path:
@@ -360,7 +360,7 @@ def test_a_strangers_own_pages_hold_his_own_rows(strangers: dict[str, Client]) -
 
 def test_members_see_at_every_address_that_strangers_were_refused(world: Organisation, alice: User) -> None:
     client = with_session(alice)
-    for label in set(MODELS) - {"auth.User", "engagement.Organisation", "notifications.Alarm", "notifications.AlarmEvent"}:
+    for label in set(MODELS) - {"auth.User", "engagement.Organisation", "operations.Alarm", "operations.AlarmEvent"}:
         address = f"admin/{label.lower().replace('.', '/')}/"
         assert leaked(client.get(f"/{address}", follow=True)), label
         response = client.get(filled(f"{address}<path:object_id>/change/", world)[0])

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from datetime import timedelta
 from functools import cache
-from typing import Any, Final
+from typing import Final
 
 import psycopg
 from django.conf import settings
@@ -23,26 +23,20 @@ from django.views.decorators.http import require_safe
 
 from engagement.celery import app
 from engagement.database import conninfo
+from engagement.heartbeats import beat
 
 logger = logging.getLogger(__name__)
+
+__all__ = ["CHECKS", "STREAM", "beat", "early", "live", "ready"]
 
 ADDRESSES: Final = ("/healthz/live", "/healthz/ready")
 STREAM: Final = "stream"  # what a stream process calls itself, or begins its name with
 GROUND: Final = ("database", "migrations")
 SILENCE: Final = timedelta(seconds=30)  # a stream that works says so at least every few seconds
-BEAT: Final = (
-    "INSERT INTO engagement_heartbeat (process, at) VALUES (%s, clock_timestamp())"
-    " ON CONFLICT (process) DO UPDATE SET at = greatest(engagement_heartbeat.at, excluded.at)"
-)
 
 
 class NotReady(Exception):
     """Said to whoever asks: a sentence without addresses, names of users, or secrets."""
-
-
-def beat(connection: psycopg.Connection[Any], process: str) -> None:
-    """Say that a process works. On a raw connection outside a transaction: one row, touched by nobody else."""
-    connection.execute(BEAT, [process])
 
 
 def early(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:

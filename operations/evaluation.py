@@ -42,6 +42,7 @@ def evaluate(now: datetime) -> None:
         for declaration in ALARMS:
             _look(declaration, now)
         AlarmEvent.objects.filter(at__lt=now - KEPT).delete()
+        Incident.objects.filter(over_at__lt=now - KEPT).delete()
         Post.objects.filter(created_at__lt=now - KEPT).exclude(delivery=Delivery.WAITING).delete()
     telling.tell_waiting(now)
 

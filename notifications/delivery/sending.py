@@ -246,11 +246,12 @@ def _fate(message: Message, standing: tuple[str, bool, int, str], verdict: Reaso
 
 
 def stood_still(now: datetime) -> int:
-    """Beat; and where no sender has for longer than anything may be late, ask a person about every campaign that is under way. How many."""
+    """Note that a sender, of whichever machine, is at work. Where none was for longer than anything may be late, ask a person about every
+    campaign that is under way. How many."""
     with connection.cursor() as cursor:
         cursor.execute(
             """WITH before AS (SELECT at FROM engagement_heartbeat WHERE process = 'sender' FOR UPDATE),
-                    beat AS (INSERT INTO engagement_heartbeat (process, at) VALUES ('sender', %(now)s)
+                    beat AS (INSERT INTO engagement_heartbeat (process, at, host, version) VALUES ('sender', %(now)s, '', '')
                              ON CONFLICT (process) DO UPDATE SET at = greatest(engagement_heartbeat.at, excluded.at))
                SELECT at FROM before""",
             {"now": now},

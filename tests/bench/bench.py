@@ -89,7 +89,7 @@ class Bench:
                 for i in range(count)
             ]
         try:
-            until(lambda: len(self.execute("SELECT 1 FROM engagement_heartbeat WHERE at > now() - interval '6 seconds'")) >= count, within_s=30)
+            until(lambda: len(self.execute("SELECT 1 FROM engagement_heartbeat WHERE process LIKE 'stream%' AND at > now() - interval '6 seconds'")) >= count, within_s=30)
             yield started
         finally:
             for process in started:

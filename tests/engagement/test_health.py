@@ -1,5 +1,7 @@
 """What load balancers and supervisors are told: without a key, under any Host, and without secrets."""
 
+import os
+import socket
 import subprocess
 import sys
 import time
@@ -14,8 +16,9 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from pytest_django.fixtures import Settings
 
-from engagement import health
+from engagement import health, heartbeats
 from engagement.models import Heartbeat
 from tests.conftest import database_url
 
@@ -102,6 +105,23 @@ def test_a_process_beats_again_and_again_in_one_row(raw: psycopg.Connection[Any]
     assert Heartbeat.objects.get().at > first
     health.beat(raw, "stream 2")
     assert Heartbeat.objects.count() == 2
+
+
+def test_a_beat_says_where_the_process_is_since_when_and_in_which_version(raw: psycopg.Connection[Any], settings: Settings) -> None:
+    began = timezone.now()
+    health.beat(raw, "stream-0")
+    told = Heartbeat.objects.get()
+    assert (told.process, told.host, told.pid, told.version) == (f"stream-0@{socket.gethostname()}", socket.gethostname(), os.getpid(), settings.VERSION)
+    assert told.started_at < began and began - told.started_at < timedelta(days=1)
+
+
+def test_machines_that_are_gone_are_forgotten_and_the_last_of_a_kind_is_not(raw: psycopg.Connection[Any]) -> None:
+    now = timezone.now()
+    ages = {"stream-0@gone": 30, "stream-11@here": 0, "worker@gone": 60, "worker@later": 30, "web@gone": 20, "web@here": 0}
+    Heartbeat.objects.bulk_create(Heartbeat(process=name, host=name.partition("@")[2], at=now - timedelta(hours=hours)) for name, hours in ages.items())
+    Heartbeat.objects.create(process="sender", at=now - timedelta(days=9))  # of no machine: a mark, not a process
+    assert heartbeats.forget(raw) == 2
+    assert set(Heartbeat.objects.values_list("process", flat=True)) == {"stream-11@here", "worker@later", "web@gone", "web@here", "sender"}
 
 
 def test_the_embedded_broker_answers(transactional_db: None, environment: dict[str, str]) -> None:

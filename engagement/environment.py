@@ -12,11 +12,15 @@ from ipaddress import ip_address
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.core.validators import validate_email
 from environ import Env
 
 _HOST_NAME: Final = re.compile(r"(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*")
 _TOPIC: Final = re.compile(r"arn:aws(-cn|-us-gov)?:sns:[a-z]{2}(-[a-z]+)+-\d{1,2}:\d{12}:[A-Za-z0-9_-]{1,256}(\.fifo)?")
+_BOT_TOKEN: Final = re.compile(r"xoxb-[A-Za-z0-9-]{5,250}")
+_CHANNEL: Final = re.compile(r"[CGD][A-Z0-9]{5,30}")
+_SEEN: Final = re.compile(r"[!-;=?-~]+")  # ASCII that is seen, without < and >
 _MAIL_PORTS: Final = {"smtp": 25, "smtp+tls": 587, "smtp+ssl": 465}
 
 
@@ -137,6 +141,52 @@ def webhook(name: str) -> str:
     parts = urlsplit(seen)
     if not parts.hostname or not (parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(parts.hostname))):
         raise ImproperlyConfigured(f"{name} begins with {_beginning(seen)!r}. Give an https:// address; http:// is taken only to a loopback address.")
+    return seen
+
+
+def bot_token(name: str) -> str:
+    """A bot's token of Slack's, or nothing. Never shown."""
+    seen = text(name)
+    if seen and not _BOT_TOKEN.fullmatch(seen):
+        raise ImproperlyConfigured(f"{name} is no bot's token ({len(seen)} characters). Give the one that begins with xoxb-, from *OAuth & Permissions*.")
+    return seen
+
+
+def channel(name: str, *, needed_by: str) -> str:
+    """The id of a channel of Slack's. `needed_by`: the setting that means nothing without it, where that one is given."""
+    seen = text(name)
+    if seen and not _CHANNEL.fullmatch(seen):
+        raise ImproperlyConfigured(f"{name} is {seen[:20]!r}. Give a channel's id, as C0123456789; Slack shows it at the foot of the channel's details.")
+    if needed_by and not seen:
+        raise ImproperlyConfigured(f"{name} is not set, and {needed_by} is. Give the id of the channel to post to, as C0123456789.")
+    return seen
+
+
+def trial_address(name: str) -> str:
+    """The address of something on this machine that plays another's part, or nothing."""
+    seen = text(name)
+    if seen and not (urlsplit(seen).scheme == "http" and _is_loopback(urlsplit(seen).hostname or "")):
+        raise ImproperlyConfigured(f"{name} begins with {_beginning(seen)!r}. Give http:// and a loopback address, or nothing: it is for trials alone.")
+    return seen
+
+
+def page_address(name: str) -> str:
+    """The address of a page for people, or nothing."""
+    seen = text(name)
+    parts = urlsplit(seen)
+    if seen and (parts.scheme not in {"https", "http"} or not parts.hostname or parts.fragment or not _SEEN.fullmatch(seen)):
+        raise ImproperlyConfigured(f"{name} begins with {_beginning(seen)!r} or has a #part. Give the https:// address of a page, without its parts.")
+    return seen
+
+
+def mail_addresses(name: str) -> list[str]:
+    """Addresses of mail, separated by commas; none is a fine answer. They are of people, so of a wrong one only its place is shown."""
+    seen = [one.strip() for one in text(name).split(",") if one.strip()]
+    for number, one in enumerate(seen, 1):
+        try:
+            validate_email(one)
+        except ValidationError:
+            raise ImproperlyConfigured(f"{name}: address {number} of {len(seen)} is none. Give name@example.com, several separated by commas.") from None
     return seen
 
 

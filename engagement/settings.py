@@ -76,6 +76,11 @@ DATABASES = databases()
 REPORTS_DATABASE = "replica" if "replica" in DATABASES else "default"
 BROKER_URL = environment.broker("BROKER_URL")
 SLACK_WEBHOOK_URL = environment.webhook("SLACK_WEBHOOK_URL")
+SLACK_BOT_TOKEN = environment.bot_token("SLACK_BOT_TOKEN")
+SLACK_CHANNEL = environment.channel("SLACK_CHANNEL", needed_by="SLACK_BOT_TOKEN" if SLACK_BOT_TOKEN else "")
+SLACK_API_URL = environment.trial_address("SLACK_API_URL")
+OPERATORS_EMAIL = environment.mail_addresses("OPERATORS_EMAIL")
+ATRIUM_RUNBOOK_URL = environment.page_address("ATRIUM_RUNBOOK_URL")
 SNS_TOPIC_ARNS = environment.topics("SNS_TOPIC_ARNS")
 
 # Mail: campaigns', and what Django itself sends (lost passwords), by one wire and under one governor.
@@ -87,6 +92,7 @@ MAIL_TIMEOUT_S = environment.integer("ATRIUM_MAIL_TIMEOUT_S", 60, 1, 600)
 SEND_RATE = environment.integer("ATRIUM_SEND_RATE", 0, 0, 100_000)  # 0: no limit of our own
 SES_CONFIGURATION_SET = environment.text("SES_CONFIGURATION_SET")
 INSTANCE = environment.text("ATRIUM_INSTANCE")  # which installation this is: a copy of its database elsewhere sends nothing
+DEFAULT_FROM_EMAIL = (environment.mail_addresses("ATRIUM_MAIL_FROM") or [f"atrium@{environment.host_of(ATRIUM_URL)}"])[0]
 EMAIL_BACKEND = "notifications.account_mail.Backend"
 
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

@@ -5,6 +5,7 @@ shown is replaced; what is too long is cut at Slack's limits, counted as Slack c
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,6 +15,9 @@ CONTEXT_LIMIT: Final = 2000
 TEXT_LIMIT: Final = 3000
 BUTTON_LIMIT: Final = 75
 ADDRESS_LIMIT: Final = 3000  # of a button; a longer one is left out: half an address leads nowhere
+LINE_LIMIT: Final = 300
+LINES_LIMIT: Final = 6000  # all together: beyond some 13,000 characters in all blocks Slack refuses a message, which it documents nowhere
+BESIDE_LINES_LIMIT: Final = 1000
 MOST_BUTTONS: Final = 5  # Slack takes 25; nobody reads more than a row
 _ESCAPES: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _UNSHOWABLE: Final = "\N{REPLACEMENT CHARACTER}"
@@ -32,18 +36,36 @@ class Notice:
     footer: str  # how grave, and when
     level: str = "info"  # of the log, where it goes there: info, warning, error
     links: tuple[tuple[str, str], ...] = ()  # text and address, shown as buttons
+    lines: tuple[str, ...] = ()  # of several things told as one: a line each, after the body
 
 
 def payload(notice: Notice) -> dict[str, Any]:
     """The JSON of an incoming webhook. `text` is what a notification on a phone shows."""
     blocks: list[dict[str, Any]] = [{"type": "header", "text": {"type": "plain_text", "text": fit(f"{notice.mark} {notice.title}", HEADER_LIMIT)}}]
-    blocks += [_section(text) for text in (notice.body, notice.remedy) if text.strip()]
+    limit = BESIDE_LINES_LIMIT if notice.lines else SECTION_LIMIT
+    texts = (fit(notice.body, limit), *(fit(text, SECTION_LIMIT) for text in _lines(notice.lines)), fit(notice.remedy, limit))
+    blocks += [{"type": "section", "text": _markdown(text)} for text in texts if text.strip()]
     if notice.footer.strip():
-        blocks.append({"type": "context", "elements": [_text(notice.footer, CONTEXT_LIMIT)]})
+        blocks.append({"type": "context", "elements": [_markdown(fit(notice.footer, CONTEXT_LIMIT))]})
     buttons = [_button(number, text, address) for number, (text, address) in enumerate(notice.links) if _leads(text, address)]
     if buttons:
         blocks.append({"type": "actions", "elements": buttons[:MOST_BUTTONS]})
     return {"text": fit(f"{notice.mark} {notice.title}: {notice.body}", TEXT_LIMIT), "blocks": blocks}
+
+
+def _lines(lines: Sequence[str]) -> list[str]:
+    """Texts of sections, none cut in the middle of a line; how many lines are left out is said."""
+    texts, length = [""], 0
+    for number, line in enumerate(lines):
+        cut = line if _units(line) <= LINE_LIMIT else line[: LINE_LIMIT // 2] + _CUT
+        size = _units(fit(cut, SECTION_LIMIT)) + 1
+        length += size
+        if length > LINES_LIMIT:
+            return [*texts, f"+ {len(lines) - number}"]
+        if _units(fit(texts[-1], SECTION_LIMIT)) + size > SECTION_LIMIT:
+            texts.append("")
+        texts[-1] += f"\n{cut}" if texts[-1] else cut
+    return texts
 
 
 def _leads(text: str, address: str) -> bool:
@@ -57,12 +79,8 @@ def _button(number: int, text: str, address: str) -> dict[str, Any]:
     return {"type": "button", "action_id": f"link-{number}", "text": shown, "url": address}
 
 
-def _section(text: str) -> dict[str, Any]:
-    return {"type": "section", "text": _text(text, SECTION_LIMIT)}
-
-
-def _text(text: str, limit: int) -> dict[str, Any]:
-    return {"type": "mrkdwn", "text": fit(text, limit), "verbatim": True}  # verbatim: names and addresses in it do not become links
+def _markdown(text: str) -> dict[str, Any]:
+    return {"type": "mrkdwn", "text": text, "verbatim": True}  # verbatim: names and addresses in it do not become links
 
 
 def fit(text: str, limit: int) -> str:

@@ -13,7 +13,10 @@ from engagement import faults
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 APPS: Final = ("engagement", "analytics", "notifications", "operations")
-READERS: Final = {"text", "integer", "flag", "choice", "host", "hosts", "broker", "mail", "webhook", "public_address", "topics", "get"}
+READERS: Final = {
+    *("text", "integer", "flag", "choice", "host", "hosts", "broker", "mail", "webhook", "public_address", "topics", "get"),
+    *("bot_token", "channel", "trial_address", "page_address", "mail_addresses"),
+}
 OUTSIDE: Final = {"NO_COLOR", "DJANGO_SETTINGS_MODULE"}  # conventions of terminals and of Django
 
 

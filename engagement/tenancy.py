@@ -75,6 +75,7 @@ PATHS: Final = {
     "engagement.IdentityClaim": "organisation",
     "engagement.Outcome": "organisation",
     "engagement.RecentEvent": "organisation",
+    "engagement.Refusal": "organisation",
     "engagement.Purchase": "organisation",
     "engagement.Erasure": "organisation",
     "engagement.Erased": "organisation",

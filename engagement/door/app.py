@@ -17,7 +17,7 @@ from django.conf import settings
 from django.utils.log import configure_logging
 
 from engagement import faults, inbox
-from engagement.door import answers, body, commit, keys, pressure
+from engagement.door import answers, body, commit, keys, pressure, vitals
 from engagement.door.answers import Answer, Problem
 from engagement.door.body import Message, Receive
 from engagement.door.link import Away, Link
@@ -53,18 +53,22 @@ class Door:
         self._writer = Link(name="atrium-door", deadline_s=commit.DEADLINE_S, options=commit.OPTIONS, announce=True, writes=True)
         self._reader = Link(name="atrium-door-keys", deadline_s=keys.DEADLINE_S, options=keys.OPTIONS)
         self._counter = Link(name="atrium-door-pressure", deadline_s=pressure.DEADLINE_S, options=pressure.OPTIONS)
+        self._teller = Link(name="atrium-door-vitals", deadline_s=vitals.DEADLINE_S, options=vitals.OPTIONS)
         self._committer = commit.Committer(self._writer)
         self._keys = keys.Keys(self._reader)
         self._pressure = pressure.Pressure(self._counter, everyone=everyone_limits(), organisation=organisation_limits())
+        self._vitals = vitals.Vitals(self._teller)
         self._tasks = [
             _begin(work)
             for work in (
                 self._writer.keep(),
                 self._reader.keep(),
                 self._counter.keep(),
+                self._teller.keep(),
                 self._committer.run(),
                 self._keys.run(),
                 self._pressure.run(),
+                self._vitals.run(),
             )
         ]
         # Whoever is waiting for this process to serve should not meet a door without its database; but a database that is away is no reason to wait.
@@ -82,7 +86,7 @@ class Door:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for link in (self._writer, self._reader, self._counter):
+        for link in (self._writer, self._reader, self._counter, self._teller):
             await link.close()
 
     async def _live(self, receive: Receive, send: Send) -> None:
@@ -111,7 +115,9 @@ class Door:
         except Away:
             return answers.problem(Problem("unavailable"))
         except pressure.Full as full:
-            return answers.problem(Problem("organisation_inbox_full" if full.organisation_only else "inbox_full"))
+            code = "organisation_inbox_full" if full.organisation_only else "inbox_full"
+            self._vitals.refused(full.organisation, code)
+            return answers.problem(Problem(code))
         except Exception as error:  # never a 500, and never the content of a request in the log
             where = traceback.extract_tb(error.__traceback__)[-1]
             logger.error("A request failed with %s in %s, line %s.", type(error).__name__, where.name, where.lineno)

@@ -36,8 +36,9 @@ class Limits(NamedTuple):
 class Full(Exception):
     """The inbox of all, or of this organisation, is over a limit."""
 
-    def __init__(self, *, organisation_only: bool) -> None:
+    def __init__(self, *, organisation: int, organisation_only: bool) -> None:
         super().__init__()
+        self.organisation = organisation  # whose request it is
         self.organisation_only = organisation_only
 
 
@@ -70,10 +71,10 @@ class Pressure:
         """Raises Full where nothing more is taken."""
         now = time.time()
         if self._total.exceeds(self._everyone, now):
-            raise Full(organisation_only=False)
+            raise Full(organisation=organisation, organisation_only=False)
         own = self._counted.get(organisation, Depth()).plus(self._since.get(organisation, Depth()))
         if own.exceeds(self._organisation, now):
-            raise Full(organisation_only=True)
+            raise Full(organisation=organisation, organisation_only=True)
 
     def accepted(self, organisation: int, *, events: int, size: int) -> None:
         more = Depth(max(events, 1), size)

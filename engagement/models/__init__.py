@@ -4,7 +4,7 @@ Tables that the door and the stream write carry no foreign-key constraints (ARCH
 without the ORM; they are read-only everywhere else.
 """
 
-from engagement.models.intake import Event, Heartbeat, IdempotentAnswer, Inbox, Outcome, RecentEvent, SetAside, ShardState
+from engagement.models.intake import Event, Heartbeat, IdempotentAnswer, Inbox, Outcome, RecentEvent, Refusal, SetAside, ShardState
 from engagement.models.people import Device, Erased, Erasure, IdentityClaim, Purchase, Shopper, ShopperDevice
 from engagement.models.places import Beacon, BeaconPlacement, PlacesChange, Venue, Zone, ZoneKind, ZoneVersion
 from engagement.models.profiles import Channel, Consent, ConsentState, ListMember, Profile, ShopperImport, ShopperList
@@ -35,6 +35,7 @@ __all__ = [
     "Profile",
     "Purchase",
     "RecentEvent",
+    "Refusal",
     "Role",
     "SetAside",
     "ShardState",

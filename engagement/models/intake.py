@@ -142,6 +142,22 @@ class Heartbeat(models.Model):
         return f"{self.process} {self.at:%Y-%m-%d %H:%M:%S}"
 
 
+class Refusal(models.Model):
+    """Requests that the door turned away before it read them: whose, in which minute, why. Kept for two days, for those who run the installation."""
+
+    organisation = models.ForeignKey(Organisation, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False)
+    minute = models.DateTimeField()
+    reason = models.CharField(max_length=32)  # the code of the answer
+    requests = models.BigIntegerField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["organisation", "minute", "reason"], name="refusal_key")]
+        indexes = [models.Index(fields=["minute"], name="refusal_by_minute")]  # the alarm: the last minutes; and what is too old to keep
+
+    def __str__(self) -> str:
+        return f"{self.reason} {self.minute:%H:%M} {self.requests}"
+
+
 class IdempotentAnswer(models.Model):
     """What a write was answered, by the caller's Idempotency-Key: told again, it is answered again and not done again. Kept for a day."""
 

@@ -191,7 +191,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         environment = {**_environment(tmp_path_factory.mktemp("migrate")), "DATABASE_URL": made.url}
         subprocess.run([sys.executable, "manage.py", "migrate", "-v0"], env=environment, cwd=ROOT, check=True, timeout=120)
         with psycopg.connect(made.url) as connection:
-            connection.execute("INSERT INTO engagement_organisation (id, key, name, places_revision, created_at) VALUES (1, 'acme', 'Acme', 0, now())")
+            connection.execute(
+                "INSERT INTO engagement_organisation (id, key, name, places_revision, raw_days, created_at) VALUES (1, 'acme', 'Acme', 0, 90, now())"
+            )
             connection.execute(
                 "INSERT INTO engagement_apikey (organisation_id, name, kind, prefix, digest, created_at)"
                 " VALUES (1, 'app', 'publishable', 'atr_pub_', %s, now())",

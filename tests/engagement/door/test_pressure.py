@@ -7,8 +7,11 @@ from typing import Any, Final
 
 import pytest
 
+from engagement import heartbeats
+from engagement.door import vitals
+from engagement.door.link import Away
 from engagement.door.pressure import Depth, Full, Limits, Pressure
-from engagement.models import Inbox, Organisation
+from engagement.models import Heartbeat, Inbox, Organisation, Refusal
 from tests.engagement.door.bodies import request, rows, sighting
 from tests.servers import running_door, until
 
@@ -109,8 +112,46 @@ def test_a_noisy_organisation_is_told_to_wait_and_a_quiet_one_is_served(
         answer = door.post(rival_keys["publishable"], batch)
         assert (answer.status, answer.json["code"], int(answer.headers["retry-after"]) > 0) == (503, "inbox_full", True)
         assert (len(rows(acme)), len(rows(rival))) == (2, 2)
+        told = {(acme.pk, "organisation_inbox_full", 1), (rival.pk, "inbox_full", 1)}
+        until(lambda: set(Refusal.objects.values_list("organisation", "reason", "requests")) == told)  # within seconds, for those who run it
+        assert Heartbeat.objects.get().process == f"web@{heartbeats.HOST}"
         Inbox.objects.all().delete()  # the stream has caught up
         until(lambda: door.post(acme_keys["publishable"], batch).status == 202)
+
+
+def test_what_was_refused_while_the_database_was_away_is_told_later_and_added_up() -> None:
+    told: list[list[Any]] = []
+
+    class AwayAtFirst:
+        ready = asyncio.Event()
+        tries = 0
+
+        async def run(self, work: Callable[[Any], Awaitable[Any]]) -> None:
+            self.tries += 1
+            if self.tries < 3:
+                vital.refused(1, "inbox_full")
+                raise Away
+            await work(self)
+
+        async def execute(self, statement: str, values: list[Any]) -> None:
+            if statement == vitals.ADD:
+                told.append([values[0], *values[2:]])
+                raise asyncio.CancelledError
+
+    async def beat() -> None:
+        link.ready.set()
+        with pytest.raises(asyncio.CancelledError):
+            await vital.run()
+
+    link: Any = AwayAtFirst()
+    vital = vitals.Vitals(link)
+    vital.refused(1, "inbox_full")
+    vital.refused(2, "organisation_inbox_full")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(vitals, "TELL_S", 0.0)
+        patched.setattr(vitals.time, "time", lambda: NOW)
+        asyncio.run(beat())
+    assert told == [[[1, 2], ["inbox_full", "organisation_inbox_full"], [3, 1]]]
 
 
 @pytest.mark.usefixtures("transactional_db")

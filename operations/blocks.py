@@ -20,6 +20,7 @@ LINES_LIMIT: Final = 6000  # all together: beyond some 13,000 characters in all 
 BESIDE_LINES_LIMIT: Final = 1000
 MOST_BUTTONS: Final = 5  # Slack takes 25; nobody reads more than a row
 _ESCAPES: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+_ESCAPED: Final = re.compile("[&<>]")
 _UNSHOWABLE: Final = "\N{REPLACEMENT CHARACTER}"
 _CUT: Final = "…"
 _ADDRESS: Final = re.compile(r"https?://[!-;=?-~]+")  # ASCII that is seen, without < and >
@@ -85,16 +86,18 @@ def _markdown(text: str) -> dict[str, Any]:
 
 def fit(text: str, limit: int) -> str:
     """Escaped, and cut so that no escape is torn."""
+    if len(text) <= limit and text.isascii() and text.replace("\n", "").isprintable() and not _ESCAPED.search(text):
+        return text  # nearly every text is so, and is not looked at sign by sign
     pieces: list[str] = []
     length, kept = 0, 0
     for character in text:
         shown = character if character.isprintable() or character == "\n" else _UNSHOWABLE
         piece = _ESCAPES.get(shown, shown)
-        length += _units(piece)
+        length += len(piece) + (piece > "\uffff")
         if length > limit:
             return "".join(pieces[:kept]) + _CUT
         pieces.append(piece)
-        if length + _units(_CUT) <= limit:
+        if length < limit:  # room for the sign that says it was cut
             kept = len(pieces)
     return "".join(pieces)
 

@@ -17,24 +17,33 @@ DECIMALS: Final = 3  # of a degree, about 100 m: enough to see what went wrong, 
 
 # One statement, so one transaction: a row is stamped and back in the inbox, or neither. What is stamped already is passed
 # over, so a second click changes nothing; of two clicks at once, one waits for the other's lock and then sees the stamp.
+# The stamp has the number that the request gets in the inbox: by it can be told later what became of it.
 REPLAY: Final = """
-WITH taken AS (
-    UPDATE engagement_setaside SET replayed_at = now()
-    WHERE organisation_id = %s AND id = ANY(%s) AND replayed_at IS NULL
-    RETURNING organisation_id, shard, received_at, events, imported, payload
+WITH held AS MATERIALIZED (
+    SELECT id FROM engagement_setaside WHERE organisation_id = %s AND id = ANY(%s) AND replayed_at IS NULL ORDER BY id FOR UPDATE
+), taken AS (
+    UPDATE engagement_setaside s SET replayed_at = now(), replayed_as = nextval(pg_get_serial_sequence('engagement_inbox', 'id'))
+    FROM held WHERE s.id = held.id AND s.replayed_at IS NULL
+    RETURNING s.id, s.replayed_as, s.organisation_id, s.shard, s.received_at, s.events, s.imported, s.payload
 ), put AS (
-    INSERT INTO engagement_inbox (organisation_id, shard, received_at, events, imported, payload) SELECT * FROM taken RETURNING events
+    INSERT INTO engagement_inbox (id, organisation_id, shard, received_at, events, imported, payload) OVERRIDING SYSTEM VALUE
+    SELECT replayed_as, organisation_id, shard, received_at, events, imported, payload FROM taken
 )
-SELECT count(*), coalesce(sum(events), 0) FROM put
+SELECT id, events FROM taken ORDER BY id
 """
 
 
 def replay(*, organisation: Organisation, ids: Sequence[int]) -> tuple[int, int]:
     """Put the organisation's rows of these numbers back into the inbox; returns how many requests and events went. Once each."""
+    taken = send_on(organisation.pk, ids)
+    return len(taken), sum(taken.values())
+
+
+def send_on(organisation: int, ids: Sequence[int]) -> dict[int, int]:
+    """As `replay`: the numbers of the rows that went, with their events."""
     with connection.cursor() as cursor:
-        cursor.execute(REPLAY, [organisation.pk, sorted(ids)])
-        requests, events = cursor.fetchone() or (0, 0)
-    return int(requests), int(events)
+        cursor.execute(REPLAY, [organisation, sorted(ids)])
+        return dict(cursor.fetchall())
 
 
 @dataclass(frozen=True)

@@ -164,12 +164,12 @@ def forgive(connection: Connection, shards: list[int]) -> None:
 
 
 def set_aside(connection: Connection, row: int, error: str) -> None:
-    """Move the row out of the way, with its error and its bytes."""
+    """Move the row out of the way, with its error, its bytes and its number: by that, whoever sent it on before knows it again."""
     with connection.transaction():
         connection.execute(
             """WITH gone AS (DELETE FROM engagement_inbox WHERE id = %(row)s RETURNING *)
-               INSERT INTO engagement_setaside (organisation_id, shard, received_at, events, imported, payload, error, set_aside_at)
-               SELECT organisation_id, shard, received_at, events, imported, payload, %(error)s, now() FROM gone""",
+               INSERT INTO engagement_setaside (organisation_id, shard, received_at, events, imported, payload, error, set_aside_at, inbox)
+               SELECT organisation_id, shard, received_at, events, imported, payload, %(error)s, now(), id FROM gone""",
             {"row": row, "error": error},
         )
 

@@ -69,7 +69,6 @@ class Reason(models.TextChoices):
     NOT_WISHED = "not_wished", _("The shopper does not wish messages of this brand or topic")
     CAPPED = "capped", _("Enough messages in these days")
     QUIET_HOURS = "quiet_hours", _("Quiet hours, and the campaign does not wait")
-    LEFT_AUDIENCE = "left_audience", _("No longer in the audience")
     ERASED = "erased", _("The shopper was erased")
     CANCELLED = "cancelled", _("The campaign was cancelled")
     NO_CONTENT = "no_content", _("The text could not be made for this shopper")
@@ -109,6 +108,7 @@ class Message(models.Model):
             models.Index(fields=["run", "send_after"], condition=Q(state="planned"), name="message_to_claim"),
             models.Index(fields=["claimed_at"], condition=Q(state="claimed"), name="message_claimed"),  # whose worker died
             models.Index(fields=["shopper", "claimed_at"], condition=Q(claimed_at__isnull=False), name="message_for_caps"),
+            models.Index(fields=["organisation", "id"], condition=Q(state="failed", reason="tried_enough"), name="message_parked"),  # operations.work
             # How much was sent lately, and which message a provider's id is of: rows lie nearly in this order, so it costs next to nothing.
             BrinIndex(fields=["sent_at"], autosummarize=True, pages_per_range=32, name="message_sent"),
         ]

@@ -67,12 +67,13 @@ class Redrive(models.Model):
         FINISHED = "finished", _("Finished")
         STOPPED = "stopped", _("Stopped")  # the canary failed, or somebody stopped it: what was not sent on stays parked
 
-    organisation = models.ForeignKey(Organisation, on_delete=models.CASCADE)
+    organisation = models.ForeignKey(Organisation, on_delete=models.CASCADE, null=True)  # null: the installation's own work
     kind = models.CharField(max_length=32)  # of operations.work
     cause = models.CharField(max_length=64)  # digest of the cause, as operations.work groups by it
     cause_text = models.CharField(max_length=300)  # for people; no addresses, no positions
     state = models.CharField(max_length=16, choices=State.choices, default=State.CANARY)
     rate = models.FloatField()  # items a second
+    total = models.PositiveIntegerField(default=0)  # items noted when it began: what the counts of its items must add up to
     by = models.CharField(max_length=150)
     began_at = models.DateTimeField(default=timezone.now)
     advanced_at = models.DateTimeField(default=timezone.now)
@@ -84,8 +85,12 @@ class Redrive(models.Model):
         verbose_name_plural = _("redrives")
         constraints = [
             models.CheckConstraint(condition=Q(state__in=["canary", "releasing", "settling", "finished", "stopped"]), name="redrive_state"),
+            models.CheckConstraint(condition=Q(rate__gt=0), name="redrive_rate"),
             models.UniqueConstraint(
-                fields=["organisation", "kind", "cause"], condition=Q(state__in=["canary", "releasing", "settling"]), name="redrive_one_at_a_time"
+                fields=["organisation", "kind", "cause"],
+                condition=Q(state__in=["canary", "releasing", "settling"]),
+                name="redrive_one_at_a_time",
+                nulls_distinct=False,
             ),
         ]
 
@@ -94,14 +99,14 @@ class Redrive(models.Model):
 
 
 class RedriveItem(models.Model):
-    """One parked row of a redrive, and how it went. The four counts add up to what was parked when it began."""
+    """One parked row of a redrive, and how it went. The counts by state add up to what was parked when it began."""
 
     class State(models.TextChoices):
         PARKED = "parked", _("Still parked")
         RELEASED = "released", _("Sent on")
         DONE = "done", _("Went well")
         PARKED_AGAIN = "parked again", _("Parked again")
-        GONE = "gone", _("Gone meanwhile")  # released by somebody else, erased, cancelled: it is not parked, and was not sent on by this
+        GONE = "gone", _("Gone meanwhile")  # erased, cancelled, sent on by somebody else: it is not parked, and nobody can say that it went well
 
     redrive = models.ForeignKey(Redrive, on_delete=models.CASCADE, related_name="items")
     item = models.BigIntegerField()  # primary key of the parked row
@@ -112,6 +117,11 @@ class RedriveItem(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["redrive", "item"], name="redrive_item_once"),
             models.CheckConstraint(condition=Q(state__in=["parked", "released", "done", "parked again", "gone"]), name="redrive_item_state"),
+            # What went some way was sent on by this, and what is parked was not.
+            models.CheckConstraint(
+                condition=Q(state="gone") | Q(state="parked", released_at=None) | Q(state__in=["released", "done", "parked again"], released_at__isnull=False),
+                name="redrive_item_released",
+            ),
         ]
         indexes = [models.Index(fields=["redrive", "state", "item"], name="redrive_item_by_state")]
 

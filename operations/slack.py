@@ -236,4 +236,4 @@ def _answer(client: WebClient, method: str, told: dict[str, Any]) -> tuple[int, 
         response = client.api_call(method, json=told)
     except SlackApiError as error:
         response = error.response
-    return response.status_code, response.headers, dict(response.data)
+    return response.status_code, response.headers, response.data if isinstance(response.data, dict) else {}

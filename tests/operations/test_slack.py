@@ -15,7 +15,7 @@ from django.views.debug import ExceptionReporter, get_exception_reporter_filter
 from pytest_django.fixtures import Settings
 
 from engagement import environment
-from operations import blocks, slack, telling
+from operations import blocks, slack, telling, ways
 from operations.models import Alarm, Incident, Kind, Post
 from tests.operations.fake_slack import SECRET, Behaviour, FakeSlack, babbles, cuts, cuts_in_the_answer, echoes_the_address, says, stalls
 from tests.servers import free_port
@@ -160,7 +160,7 @@ def test_what_gathered_comes_in_portions(db: None, slack: FakeSlack) -> None:
 def test_a_message_whose_sender_died_is_sent_when_its_claim_has_run_out(db: None, slack: FakeSlack) -> None:
     waiting(2)
     now = timezone.now()
-    assert telling._claim(now) is not None  # and then nothing more is heard of it
+    assert telling._claim(None, ways.operators(), now) is not None  # and then nothing more is heard of it
     assert telling.tell_waiting(now + timedelta(minutes=2)) == 0  # nobody overtakes
     assert telling.tell_waiting(now + timedelta(minutes=4)) == 2
     assert numbers(slack) == ["Message 0.", "Message 1."]

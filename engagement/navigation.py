@@ -44,16 +44,23 @@ INTAKE: Final = (
 )
 SWITCH: Final = ((_("Choose an organisation"), "domain", "admin:choose_organisation"),)
 OPERATION: Final = (
+    (_("Operations"), "monitor_heart", "operations"),
     (_("Organisations"), "domain_add", "admin:engagement_organisation_changelist"),
     (_("Users"), "manage_accounts", "admin:auth_user_changelist"),
     (_("Alarms"), "notifications", "admin:operations_alarm_changelist"),
     (_("Alarm history"), "history", "admin:operations_alarmevent_changelist"),
+    (_("What was told"), "forum", "admin:operations_post_changelist"),
+    (_("Automatic actions"), "auto_mode", "admin:operations_action_changelist"),
+    (_("Redrives"), "redo", "admin:operations_redrive_changelist"),
+    (_("Backups"), "backup", "admin:operations_backup_changelist"),
 )
 BADGE_UP_TO: Final = 99
 
 
 def groups(request: HttpRequest) -> list[dict[str, Any]]:
-    operation: dict[str, Any] = {"title": _("Operation"), "separator": True, "items": _items(request, OPERATION)}
+    first, *lists = _items(request, OPERATION)
+    first["active"] = request.path == first["link"]  # the addresses of the lists begin with it
+    operation: dict[str, Any] = {"title": _("Operation"), "separator": True, "items": [first, *lists]}
     found = site.found_seat(request)
     if found is None:
         return [operation] if request.user.is_superuser else []

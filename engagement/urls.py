@@ -9,6 +9,7 @@ from engagement import health, purchase_door, shopper_door
 from engagement.api import NothingHere
 from notifications import feedback_door
 from notifications.admin import campaigns, mailbox, policy, recipients
+from operations.admin import page as operations
 
 seen = admin.site.admin_view  # logged in, as a member
 urlpatterns = [
@@ -40,6 +41,8 @@ urlpatterns = [
     path("admin/notifications/policy/", seen(policy.policy), name="sending_policy"),
     path("admin/notifications/policy/topics/", seen(policy.topics), name="topics"),
     path("admin/", admin.site.urls),
+    path("admin/operations/", seen(operations.page), name="operations"),
+    path("admin/operations/now", seen(operations.now), name="operations_now"),
     path("v1/feedback/ses", feedback_door.ses, name="feedback_ses"),  # engagement.asgi brings it past the device door
     path("m/", include("notifications.hosted")),
     path("healthz/live", health.live),

@@ -67,6 +67,8 @@ MEMBERS: Final = {
     "admin/notifications/suppression/<int:pk>/lift/",
     "admin/notifications/suppression/export/",
     "admin/notifications/policy/topics/",
+    "admin/operations/",
+    "admin/operations/now",
     "admin/organisation/",
     "admin/outcomes/",
     "admin/password_change/",
@@ -79,7 +81,8 @@ MODELS: Final = (
     *("engagement.ApiKey", "engagement.Beacon", "engagement.Brand", "engagement.Device", "engagement.Organisation", "engagement.SetAside"),
     *("engagement.ShopperImport", "engagement.ShopperList"),
     *("engagement.Shopper", "engagement.Venue", "engagement.Zone", "engagement.ZoneVersion"),
-    *("operations.Alarm", "operations.AlarmEvent", "notifications.Suppression"),
+    *("notifications.Suppression", "operations.Action", "operations.Alarm", "operations.AlarmEvent", "operations.Backup"),
+    *("operations.Post", "operations.Redrive"),
 )
 OF_EACH_MODEL: Final = ("", "add/", "<path:object_id>/", "<path:object_id>/change/", "<path:object_id>/delete/", "<path:object_id>/history/")
 

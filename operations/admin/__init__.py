@@ -1,5 +1,5 @@
 """Lists and pages of the web admin, by what they are about."""
 
-from operations.admin import alarms
+from operations.admin import alarms, upkeep
 
-__all__ = ["alarms"]
+__all__ = ["alarms", "upkeep"]

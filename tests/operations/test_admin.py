@@ -1,6 +1,7 @@
 """Alarms in the web admin: for whoever runs the installation, who looks and changes nothing; members of organisations see none of it."""
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
@@ -9,8 +10,10 @@ from django.test import Client
 from django.utils import timezone
 
 from engagement import partitions
-from operations import evaluation
-from operations.models import Alarm, AlarmEvent, State
+from engagement.models import Organisation
+from operations import evaluation, runbook
+from operations.models import Action, Alarm, AlarmEvent, Backup, Kind, Post, Redrive, State
+from tests.operations import world
 
 PAGES = ("", "add/", "{}/", "{}/change/", "{}/delete/", "{}/history/")
 
@@ -39,7 +42,7 @@ def test_the_operator_sees_how_things_stand_and_what_to_do(alarm: Alarm, admin_c
     told = admin_client.get("/admin/operations/alarm/").content.decode()
     assert "Partitions are not made ahead" in told and "Firing" in told and "The stream is silent" in told
     told = admin_client.get(f"/admin/operations/alarm/{alarm.pk}/change/").content.decode()
-    assert "Above 0, at once." in told and "Run manage.py prepare" in told and "<p><span" in told
+    assert "Above 0, at once." in told and "Run manage.py prepare" in told and "of today and the next days" in told.lower()
     told = admin_client.get("/admin/operations/alarmevent/").content.decode()
     assert "Firing" in told and "partition of the events" in told
     told = admin_client.get(f"/admin/operations/alarmevent/{alarm.events.get().pk}/change/").content.decode()
@@ -57,6 +60,32 @@ def test_a_reading_without_a_number_and_an_alarm_no_longer_watched_are_shown(ala
 def test_an_empty_list_says_why_it_is_empty(db: None, admin_client: Client) -> None:
     assert "first evaluation" in admin_client.get("/admin/operations/alarm/").content.decode()
     assert "last 90 days" in admin_client.get("/admin/operations/alarmevent/").content.decode()
+
+
+def test_what_was_told_done_and_saved_is_listed(db: None, acme: Organisation, admin_client: Client) -> None:
+    now = timezone.now()
+    world.in_trouble(now, acme)
+    world.post("Of Acme alone", organisation=acme, kind=Kind.NEWS, reference="week:2026-47")
+    redrive = Redrive.objects.create(organisation=acme, kind="set aside", cause="1", cause_text="KeyError", rate=5, by="root", state=Redrive.State.FINISHED)
+    seen = {"post": "Slack answered 500.", "action": "No partition of Tuesday.", "backup": "734.0 MB", "redrive": "KeyError"}
+    for (name, said), row in zip(
+        seen.items(), (Post.objects.filter(organisation=None).last(), Action.objects.get(), Backup.objects.get(), redrive), strict=True
+    ):
+        listed = admin_client.get(f"/admin/operations/{name}/").content.decode()
+        assert said in listed and "Of Acme alone" not in listed, name
+        assert said in admin_client.get(f"/admin/operations/{name}/{row.pk}/change/").content.decode(), name
+    news = Post.objects.get(organisation=acme)
+    assert admin_client.get(f"/admin/operations/post/{news.pk}/change/").status_code == 302  # as if it were not there
+
+
+def test_an_alarms_page_has_its_part_of_the_runbook(alarm: Alarm, admin_client: Client, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    page = tmp_path / "RUNBOOK.md"
+    page.write_text("## Alarms\n\n### partitions-missing\n\nType `manage.py prepare`. <script>alert(1)</script>\n\n### other\n\nNot this.\n")
+    monkeypatch.setattr(runbook, "PAGE", page)
+    told = admin_client.get(f"/admin/operations/alarm/{alarm.pk}/change/").content.decode()
+    assert "<p>Type <code>manage.py prepare</code>. &lt;script&gt;" in told and "Not this." not in told
+    page.unlink()
+    assert "has no heading for it" in admin_client.get(f"/admin/operations/alarm/{alarm.pk}/change/").content.decode()
 
 
 def test_nobody_changes_anything(alarm: Alarm, admin_client: Client) -> None:

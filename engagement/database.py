@@ -11,7 +11,7 @@ def conninfo(**extra: Any) -> str:
     """A libpq connection string for the default database. `extra` adds or replaces libpq parameters."""
     wrapper = connections["default"]
     params = wrapper.get_connection_params()
-    known = {key: params[key] for key in ("dbname", "user", "password", "host", "port", "sslmode", "connect_timeout") if params.get(key)}
+    known = {key: params[key] for key in ("dbname", "user", "password", "host", "port", "sslmode", "sslrootcert", "connect_timeout") if params.get(key)}
     return make_conninfo(**{**known, **extra})
 
 

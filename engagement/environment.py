@@ -9,12 +9,17 @@ import re
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.core.validators import validate_email
 from environ import Env
+
+from engagement import cloud
+
+cloud.load()  # before anything is read
 
 _HOST_NAME: Final = re.compile(r"(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*")
 _TOPIC: Final = re.compile(r"arn:aws(-cn|-us-gov)?:sns:[a-z]{2}(-[a-z]+)+-\d{1,2}:\d{12}:[A-Za-z0-9_-]{1,256}(\.fifo)?")
@@ -38,6 +43,14 @@ class MailServer:
 def text(name: str, default: str = "") -> str:
     """An empty value is no value: that is how many process managers unset one."""
     return os.environ.get(name) or default
+
+
+def folder(name: str) -> str | None:
+    """A folder that is there, or nothing."""
+    seen = text(name)
+    if seen and not Path(seen).is_dir():
+        raise ImproperlyConfigured(f"{name} is {seen!r}, which is no folder. Give one that is there.")
+    return seen or None
 
 
 def integer(name: str, default: int, low: int, high: int) -> int:
@@ -93,6 +106,18 @@ def database(name: str, url: str) -> dict[str, Any]:
     found = Env.db_url_config(url)
     options = {"connect_timeout": 5, **found.get("OPTIONS", {})}
     return {**found, "OPTIONS": options, "CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
+
+
+def by_role(name: str, *, region: str) -> bool:
+    """Whether the database is reached by the machine's role. RDS takes such a token only over TLS, and the broker's pool would keep an old one."""
+    if not flag(name, False):
+        return False
+    _need(name, "1", "boto3", "pip install boto3")
+    if not region:
+        raise ImproperlyConfigured(f"{name} is 1, and no region is known. Set AWS_REGION.")
+    if not text("DATABASE_URL") or not text("BROKER_URL"):
+        raise ImproperlyConfigured(f"{name} is 1, without a DATABASE_URL or a BROKER_URL. Give both: postgres://user@host:port/name?sslmode=verify-full, sqs://.")
+    return True
 
 
 def broker(name: str) -> str:
@@ -187,6 +212,14 @@ def mail_addresses(name: str) -> list[str]:
             validate_email(one)
         except ValidationError:
             raise ImproperlyConfigured(f"{name}: address {number} of {len(seen)} is none. Give name@example.com, several separated by commas.") from None
+    return seen
+
+
+def secret(name: str, shortest: int) -> str:
+    """A password that machines give, or nothing. It is not shown."""
+    seen = text(name)
+    if seen and (len(seen) < shortest or not seen.isascii() or not seen.isprintable() or " " in seen):
+        raise ImproperlyConfigured(f"{name} has {len(seen)} characters. Give at least {shortest} random ones: letters, digits and signs, no blanks.")
     return seen
 
 

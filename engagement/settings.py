@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from django.core.exceptions import ImproperlyConfigured
 
-from engagement import environment, postgres
+from engagement import environment, metrics, postgres
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR = Path(environment.text("ATRIUM_VAR") or BASE_DIR / "var").resolve()
@@ -58,7 +58,7 @@ def databases() -> dict[str, Any]:
     replica = environment.text("DATABASE_REPLICA_URL")
     if replica:
         found["replica"] = {**environment.database("DATABASE_REPLICA_URL", replica), "TEST": {"MIRROR": "default"}}
-    return found
+    return {name: {**one, "ENGINE": "engagement.iam"} for name, one in found.items()} if DATABASE_IAM else found
 
 
 DEBUG = environment.flag("DEBUG", False)
@@ -72,6 +72,8 @@ ATRIUM_URL = environment.public_address("ATRIUM_URL", HOST, PORT)
 # What mails link to is answered, whatever else is.
 ALLOWED_HOSTS = [*environment.hosts("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]"), environment.host_of(ATRIUM_URL)]
 EMBEDDED = not environment.text("DATABASE_URL")
+AWS_REGION = environment.text("AWS_REGION") or environment.text("AWS_DEFAULT_REGION")
+DATABASE_IAM = environment.by_role("DATABASE_IAM", region=AWS_REGION)
 DATABASES = databases()
 REPORTS_DATABASE = "replica" if "replica" in DATABASES else "default"
 BROKER_URL = environment.broker("BROKER_URL")
@@ -84,7 +86,6 @@ ATRIUM_RUNBOOK_URL = environment.page_address("ATRIUM_RUNBOOK_URL")
 SNS_TOPIC_ARNS = environment.topics("SNS_TOPIC_ARNS")
 
 # Mail: campaigns', and what Django itself sends (lost passwords), by one wire and under one governor.
-AWS_REGION = environment.text("AWS_REGION") or environment.text("AWS_DEFAULT_REGION")
 MAIL_SERVER = environment.mail("EMAIL_URL", region=AWS_REGION)
 MAIL_FOLDER = VAR / "mail"
 MAIL_CONNECTIONS = environment.integer("ATRIUM_MAIL_CONNECTIONS", 8, 1, 64)
@@ -121,7 +122,8 @@ INSTALLED_APPS = [
     "operations",
 ]
 MIDDLEWARE = [
-    "engagement.health.early",  # first: answers whatever the Host
+    "engagement.traffic.watched",  # first: numbers and counts whatever the others answer
+    "engagement.health.early",  # before all that look at the Host
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -151,7 +153,20 @@ AUTH_PASSWORD_VALIDATORS = [
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
 ]
 STATIC_URL = "/static/"
-WHITENOISE_USE_FINDERS = True  # pages' files are served from where they lie: nothing to collect, nothing to forget
+# Pages' files are served from where they lie: nothing to collect, nothing to forget. A release brings them collected, under names that hold their digest.
+STATIC_ROOT = environment.folder("ATRIUM_STATIC")
+STATIC_BUCKET = environment.text("STATIC_BUCKET")  # where a release's files are put, for a content network to serve; see manage.py upload_static
+WHITENOISE_USE_FINDERS = not STATIC_ROOT
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "engagement.static_files.Release" if STATIC_ROOT else "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+
+# Behind a load balancer that speaks TLS for us, who sets X-Forwarded-Proto himself whatever a caller says.
+if environment.flag("ATRIUM_BEHIND_PROXY", False):
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = ATRIUM_URL.startswith("https://")
+SECURE_HSTS_SECONDS = 365 * 24 * 3600 if SESSION_COOKIE_SECURE else 0
 
 # The web admin. Nothing comes from another host. Its script library compiles expressions (unsafe-eval) and its theme is an inline style.
 CONTENT_SECURITY_POLICY = {
@@ -199,12 +214,18 @@ UNFOLD = {
     "SIDEBAR": {"show_search": False, "navigation": "engagement.navigation.groups"},
 }
 
-# One line an entry, to the standard output; whoever runs the process adds the time and its name.
+# What is counted, and who may read it from elsewhere.
+METRICS = metrics.MODE
+METRICS_FOLDER = VAR / "metrics"
+METRICS_TOKEN = environment.secret("METRICS_TOKEN", SHORTEST_KEY)
+
+# One line an entry, to the standard output. As `line`, whoever runs the process adds the time and its name.
+LOG_FORMAT = environment.choice("LOG_FORMAT", "line", ("line", "json"))
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"()": "engagement.logs.Line"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "stream": "ext://sys.stdout"}},
+    "formatters": {"line": {"()": "engagement.logs.Line"}, "json": {"()": "engagement.logs.Json"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT, "stream": "ext://sys.stdout"}},
     "root": {"handlers": ["console"], "level": environment.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"))},
     # Refused requests are the callers' affair; the door and the API count them.
     "loggers": {
@@ -212,7 +233,10 @@ LOGGING = {
         "django.request": {"level": "ERROR"},
         "django.security.DisallowedHost": {"level": "CRITICAL"},  # whoever tries hosts would fill the log with tracebacks
         # Two lines for each task that has nothing to do, or that came while the one before it was still at work, would hide what matters.
-        **{name: {"level": "WARNING"} for name in ("celery.app.trace", "celery.beat", "celery.worker.request", "celery.worker.strategy")},
+        **{name: {"level": "WARNING"} for name in ("celery.beat", "celery.worker.request", "celery.worker.strategy")},
+        "celery.app.trace": {"level": "CRITICAL"},  # engagement.celery tells of a failure without the words of whoever failed
+        # At DEBUG they would tell the addresses that they ask, which are secrets, and signatures.
+        **{name: {"level": "INFO"} for name in ("slack_sdk", "urllib3", "boto3", "botocore", "asyncio")},
     },
 }
 

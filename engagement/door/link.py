@@ -37,7 +37,9 @@ class Link:
     def __init__(self, *, name: str, deadline_s: float, options: str, announce: bool = False, writes: bool = False) -> None:
         # Keep-alives and a user timeout find a peer that vanished without a word; the deadline finds one that only stalls.
         wanted = {"target_session_attrs": "read-write"} if writes else {}
-        self._conninfo = conninfo(application_name=name, options=options, connect_timeout=CONNECT_S, keepalives_idle=5, tcp_user_timeout=5000, **wanted)
+        self._wanted = {
+            "application_name": name, "options": options, "connect_timeout": CONNECT_S, "keepalives_idle": 5, "tcp_user_timeout": 5000, **wanted,
+        }  # fmt: skip
         self._writes = writes
         self._deadline_s = deadline_s
         self._announce = announce
@@ -88,7 +90,8 @@ class Link:
     async def _connect(self) -> Connection | None:
         try:
             async with asyncio.timeout(CONNECT_S + 1):
-                return await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True)
+                # Made anew each time, since the password may be a token; beside the loop, since for that the machine's role may be asked.
+                return await psycopg.AsyncConnection.connect(await asyncio.to_thread(conninfo, **self._wanted), autocommit=True)
         except (psycopg.Error, OSError, TimeoutError) as error:
             self._tell(away=True, error=error)
             return None

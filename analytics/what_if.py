@@ -14,7 +14,7 @@ import psycopg
 from analytics import stays
 from analytics.places import Observations, Places, Version
 from analytics.stays import Bools, Chains, Ints
-from analytics.stream import atlas, events, presence
+from analytics.stream import atlas, closing, events, presence
 from analytics.stream.events import Stored, Windows
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -128,7 +128,8 @@ def _settled(connection: Connection, question: Question, places: Ground, shopper
     """Read what surrounds the window. Shoppers with a chain that an edge of what was read may have cut are read again, wider, until none is."""
     margin = 2 * max(places.present.max_grace, places.tried.max_grace)
     reach = DAY_US
-    windows = Windows(shoppers, np.full(len(shoppers), question.since - margin), np.full(len(shoppers), question.until + margin))
+    beginning = closing.closed_at(connection, question.organisation)
+    windows = Windows(shoppers, np.full(len(shoppers), max(question.since - margin, beginning)), np.full(len(shoppers), question.until + margin))
     while len(windows.shopper):
         stored = events.read(connection, windows)
         sight = _of_zone(places.present.observe(stored.events), question.zone)
@@ -139,11 +140,11 @@ def _settled(connection: Connection, question: Question, places: Ground, shopper
         for chains in both:
             left |= _reaches_in(windows.shopper, chains, question.since)
             right |= _reaches_out(windows, chains, question.until)
-        left &= (first - windows.since <= margin // 2) & (windows.since > presence.YEAR_ONE)
+        left &= (first - windows.since <= margin // 2) & (windows.since > beginning)
         right &= windows.until < question.now + LATE_CLOCKS_US
         wider = left | right
         yield stored, both, windows.shopper[~wider]
-        since = np.maximum(np.where(left, windows.since - reach, windows.since), presence.YEAR_ONE)
+        since = np.maximum(np.where(left, windows.since - reach, windows.since), beginning)
         until = np.where(right, windows.until + reach, windows.until)
         windows = Windows(windows.shopper[wider], since[wider], until[wider])
         reach *= 2

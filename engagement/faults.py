@@ -31,6 +31,9 @@ POINTS: Final = (
     "figures.locked",
     "figures.before_commit",
     "trial.before_commit",
+    "retention.closed",
+    "retention.deleted",
+    "retention.before_commit",
     "import.before_commit",
     "plan.audience_kept",
     "plan.before_commit",
@@ -40,6 +43,17 @@ POINTS: Final = (
     "send.transmitted",
     "send.before_record",
     "send.recorded",
+    "backup.dumped",
+    "backup.made",
+    "backup.scratch",
+    "restore.created",
+    "restore.loaded",
+    "restore.migrated",
+    "restore.replayed",
+    "restore.before_swap",
+    "restore.swapped",
+    "work.before_commit",
+    "work.after_commit",
 )
 _SIGNALS: Final = {"kill": signal.SIGKILL, "segv": signal.SIGSEGV, "stop": signal.SIGSTOP}
 _name, _, _action = os.environ.get("FAULT", "").partition(":")

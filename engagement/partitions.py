@@ -1,7 +1,7 @@
 """What is partitioned, how far ahead, kept how long: events by the UTC day of the client's `at`, one partition a day.
 
 Days for which nobody made a partition go to the default partition, so nothing is lost; making the partition later takes
-them out of it. Nothing is dropped here: events are the truth that everything else is made from.
+them out of it. Nothing is dropped here: see retention.py.
 """
 
 import logging
@@ -19,6 +19,7 @@ Connection = psycopg.Connection[Any]
 DAYS_BACK: Final = 35  # the window of the definitions: the oldest event the door accepts
 DAYS_AHEAD: Final = 7
 ALARM_AHEAD: Final = 3  # fewer days than this ahead means that making them has failed for days
+_PREFIX: Final = "engagement_event_"
 _TOGETHER: Final = 32  # days in one transaction: the lock is asked for once, and held for some milliseconds a day
 _LOCK_TIMEOUT: Final = "500ms"  # whoever waits for this lock makes all writers wait behind it
 _TRIES: Final = 20
@@ -26,7 +27,11 @@ _LONGEST_PAUSE_S: Final = 2.0
 
 
 def name_of(day: date) -> str:
-    return "engagement_event_" + day.isoformat().replace("-", "")
+    return _PREFIX + day.isoformat().replace("-", "")
+
+
+def day_of(name: str) -> date:
+    return date.fromisoformat(name.removeprefix(_PREFIX))
 
 
 def ensure(connection: Connection, *, first: date | None = None, last: date | None = None, pause: Callable[[float], None] = time.sleep) -> list[str]:

@@ -19,6 +19,7 @@ ACCEPTED: Final = "accepted"
 UNMATCHED: Final = "unmatched"
 DUPLICATE: Final = "duplicate"
 ERASED: Final = "erased"
+TOO_OLD: Final = "too_old"  # as the door says it: its raw events are closed
 SAMPLE: Final = 20  # events of a transaction shown on the live page
 SAMPLE_KEPT: Final = "10 minutes"
 TOLD_KEPT: Final = "7 days"
@@ -42,9 +43,9 @@ def count(connection: Connection, batch: Batch, kept: Bools, outcome: npt.NDArra
     _add(connection, total, shard)
 
 
-def count_erased(connection: Connection, rows: list[Claimed], shard: int) -> None:
-    """Add events that are from before an erasure: the row of each."""
-    _add(connection, Counter((row.organisation, row.received_at.replace(minute=0, second=0, microsecond=0), ERASED) for row in rows), shard)
+def count_left_out(connection: Connection, outcome: str, rows: list[Claimed], shard: int) -> None:
+    """Add events that were not taken in, because they are from before an erasure or from closed days: the row of each."""
+    _add(connection, Counter((row.organisation, row.received_at.replace(minute=0, second=0, microsecond=0), outcome) for row in rows), shard)
 
 
 def _add(connection: Connection, total: Counter[tuple[int, datetime, str]], shard: int) -> None:

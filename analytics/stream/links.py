@@ -11,7 +11,7 @@ import psycopg
 
 from analytics import marks, regulars
 from analytics.places import Places
-from analytics.stream import apply, claim, presence
+from analytics.stream import apply, claim, closing, presence
 from analytics.stream.atlas import Atlas
 from analytics.stream.batch import to_us
 from analytics.stream.events import Windows
@@ -93,7 +93,7 @@ def make_again(connection: Connection, places: Places, organisation: int, window
     known = presence.load_shoppers(connection, windows.shopper)
     yesterday = int(time.time() * 1_000_000) - NEWS_US
     scene = apply.Scene(organisation, known.id, known.shard, np.full(len(known.id), yesterday), {})
-    change = presence.rebuild(connection, places, windows)
+    change = presence.rebuild(connection, places, windows, closed=closing.closed_at(connection, organisation))
     changed = apply.write(connection, scene, change)
     horizon = np.minimum(np.maximum(known.horizon, presence.YEAR_ONE), np.maximum(windows.since, presence.YEAR_ONE))
     np.minimum.at(horizon, np.searchsorted(known.id, change.after.shopper), change.after.opened)

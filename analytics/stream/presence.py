@@ -100,32 +100,46 @@ def extend(connection: Connection, places: Places, shoppers: Ints, segments: Seg
     return _change(places, before, stays.fold(stored.join(segments), exits.join(cuts)))
 
 
-def rebuild(connection: Connection, places: Places, windows: Windows) -> Change:
-    """The late path: the stays around the windows, made from the events. Widens the windows to whole chains."""
-    windows, before = _to_whole_stays(connection, windows)
+def rebuild(connection: Connection, places: Places, windows: Windows, *, closed: int) -> Change:
+    """The late path: the stays around the windows, made from the events. Widens the windows to whole chains.
+
+    `closed`: the events before this instant may be gone (closing.py). Of a stay that began there and went on, or may go on, the stored row speaks.
+    """
+    windows, before = _to_whole_stays(connection, windows, closed)
     known = load_shoppers(connection, windows.shopper)
     last_at = known.last_at[np.searchsorted(known.id, windows.shopper)]
     while True:
-        stored = events.read(connection, windows)
-        seen = places.observe(stored.events)
-        chains = stays.fold(*segments_of(seen, stored.shopper, stored.events.occurred_at, places))
+        stored = events.read(connection, Windows(windows.shopper, np.maximum(windows.since, closed), windows.until))
+        segments, cuts = segments_of(places.observe(stored.events), stored.shopper, stored.events.occurred_at, places)
+        chains = stays.fold(segments.join(begun(before, places, closed)), cuts)
         open_ended = np.unique(chains.shopper[chains.closes_at > _of(windows.shopper, windows.until, chains.shopper)])
         wider = np.isin(windows.shopper, open_ended) & (windows.until < last_at)
         if not wider.any():
             return _change(places, before, chains)
         reach = np.maximum(windows.until - windows.since, 4 * places.max_grace)
         until = np.where(wider, np.minimum(windows.until + reach, np.maximum(last_at, windows.until)), windows.until)
-        windows, before = _to_whole_stays(connection, Windows(windows.shopper, windows.since, until))
+        windows, before = _to_whole_stays(connection, Windows(windows.shopper, windows.since, until), closed)
 
 
-def _to_whole_stays(connection: Connection, windows: Windows) -> tuple[Windows, Stays]:
-    """The windows widened so that they cut no stored stay, and the stays in them."""
+def begun(stored: Stays, places: Places, closed: int) -> Segments:
+    """What is known of the stays that began before events were closed, as a segment each: up to their last observation, or to the closing.
+
+    One that went on over it had an observation no earlier than its grace before, and no exit since: so it goes on from there, whatever comes later.
+    Those that nothing after the closing could extend are not among `stored`: they stay as they are, whatever is corrected.
+    """
+    mine = stored.take(stored.started < closed)
+    last = np.minimum(mine.ended, closed - 1)
+    return Segments(mine.shopper, mine.zone, mine.started, last, mine.started, places.grace(mine.zone, last))
+
+
+def _to_whole_stays(connection: Connection, windows: Windows, closed: int) -> tuple[Windows, Stays]:
+    """The windows widened so that they cut no stored stay, and the stays in them that events after the closing can speak of."""
     while True:
         found = _stays(
             connection,
             """JOIN unnest(%(ids)s::bigint[], %(since)s::bigint[], %(until)s::bigint[]) AS w(shopper_id, since, until) ON w.shopper_id = t.shopper_id
-               WHERE t.started <= atrium_instant(w.until) AND t.ended >= atrium_instant(w.since)""",
-            {"ids": windows.shopper.tolist(), "since": windows.since.tolist(), "until": windows.until.tolist()},
+               WHERE t.started <= atrium_instant(w.until) AND t.ended >= atrium_instant(w.since) AND t.closes_at >= atrium_instant(%(closed)s)""",
+            {"closed": closed, "ids": windows.shopper.tolist(), "since": windows.since.tolist(), "until": windows.until.tolist()},
         )
         since, until = windows.since.copy(), windows.until.copy()
         place = np.searchsorted(windows.shopper, found.shopper)

@@ -8,7 +8,7 @@ import psycopg
 from django.conf import settings
 
 from analytics.places import Observations, Places
-from analytics.stream import apply, batch, claim, counters, erasing, events, identities, presence
+from analytics.stream import apply, batch, claim, closing, counters, erasing, events, identities, presence
 from analytics.stream.atlas import Atlas
 from analytics.stream.batch import Batch
 from analytics.stream.identities import People
@@ -59,10 +59,12 @@ def _transaction(connection: Connection, atlas: Atlas, shards: list[int], *, row
 
 def process(connection: Connection, atlas: Atlas, rows: list[claim.Claimed], locked: set[int], *, cautious: bool = False) -> None:
     said, erased = erasing.refuse(connection, batch.decode(rows))
+    said, closed = closing.refuse(connection, said)
     people = identities.resolve(connection, said, locked)
     claim.put_back(connection, people.forwarded)
     forwarded = {row.id for row, _, _ in people.forwarded}
-    counters.count_erased(connection, [row for row in erased if row.id not in forwarded], min(locked))
+    for name, left_out in ((counters.ERASED, erased), (counters.TOO_OLD, closed)):
+        counters.count_left_out(connection, name, [row for row in left_out if row.id not in forwarded], min(locked))
     kept = people.device > 0
     said = said.take(kept[said.row])
     point("stream.identified")
@@ -124,7 +126,7 @@ def fold_new(connection: Connection, places: Places, organisation: int, seen: Ob
         np.minimum.at(horizon, np.searchsorted(ids, prompt.after.shopper[lasting]), prompt.after.opened[lasting])
     if late.any():
         windows = presence.windows_around(ids[late], first[late], last[late], places)
-        rebuilt = presence.rebuild(connection, places, windows)
+        rebuilt = presence.rebuild(connection, places, windows, closed=closing.closed_at(connection, organisation))
         apply.write(connection, scene, rebuilt)
         # Too early is safe (the next prompt event looks at more stays, and raises it again); too late would not be.
         horizon[late] = np.minimum(known.horizon[late], first[late] - places.max_grace)

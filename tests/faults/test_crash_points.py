@@ -45,13 +45,15 @@ def told(product: Product) -> list[tuple[Any, ...]]:
     return sorted(product.town.rows("SELECT shopper_id, zone_id, kind, started, minutes FROM analytics_transition WHERE kind = 'left'"), key=repr)
 
 
-# On the journey nobody is erased or written to, no settings are tried and no file is taken in: these points have tests of their own.
+# On the journey nobody is erased or written to, no settings are tried, no time is over and no file is taken in: these points have tests of their own.
 ELSEWHERE: Final = {
     "erase.": "faults/test_erasure.py",
     "trial.": "analytics/test_trial.py",
+    "retention.": "engagement/test_retention.py",
     "import.": "engagement/test_imports.py",
     "plan.": "faults/test_sending.py",
     "send.": "faults/test_sending.py",
+    "work.": "faults/test_redrive.py",
 }
 
 

@@ -9,7 +9,7 @@ from rest_framework.authentication import BaseAuthentication, SessionAuthenticat
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 
-from engagement import tenancy
+from engagement import logs, tenancy
 from engagement.models import Organisation
 
 
@@ -29,6 +29,7 @@ class KeyAuthentication(BaseAuthentication):
         wanted = request.query_params.get("organisation")
         if wanted and wanted != principal.organisation.key:
             raise exceptions.PermissionDenied(_("This key belongs to another organisation."))
+        logs.organisation.set(principal.organisation.key)
         return AnonymousUser(), principal
 
     def authenticate_header(self, request: Request) -> str:
@@ -49,6 +50,7 @@ class MemberSession(SessionAuthentication):
         principal = tenancy.principal_of_user(user, organisation) if organisation else None
         if principal is None:
             raise exceptions.PermissionDenied(_("You are not a member of this organisation."))
+        logs.organisation.set(principal.organisation.key)
         return user, principal
 
 

@@ -4,15 +4,19 @@ A message is only a doorbell: a lost or doubled one changes nothing, because eve
 Nothing on the way of an event uses the broker.
 """
 
+import logging
 import logging.config
 import os
+import time
 from typing import Any, Final
 
 from celery import Celery
 from celery.schedules import crontab
-from celery.signals import setup_logging
+from celery.signals import setup_logging, task_failure, task_postrun, task_prerun
 from django.conf import settings
 from psycopg.conninfo import make_conninfo
+
+from engagement import logs, metrics
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "engagement.settings")
 
@@ -20,6 +24,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "engagement.settings")
 TIMETABLE: Final[dict[str, dict[str, Any]]] = {
     "partitions made ahead": {"task": "engagement.tasks.make_partitions", "schedule": crontab(minute="7"), "options": {"expires": 3600}},
     "stored answers forgotten": {"task": "engagement.tasks.forget_answers", "schedule": crontab(minute="37"), "options": {"expires": 3600}},
+    "worker works": {"task": "engagement.tasks.beat", "schedule": 10.0, "args": ("worker",), "options": {"expires": 10}},
+    "sender works": {"task": "engagement.tasks.beat", "schedule": 10.0, "args": ("sender",), "options": {"expires": 10, "queue": "sending"}},
     "imports of shoppers": {"task": "engagement.tasks.work_imports", "schedule": 2.0, "options": {"expires": 2}},
     "nightly recount": {"task": "analytics.tasks.recount", "schedule": crontab(hour="3", minute="10"), "options": {"expires": 12 * 3600}},
     "audiences kept fresh": {"task": "analytics.tasks.refresh_audiences", "schedule": 2.0, "options": {"expires": 2}},
@@ -72,5 +78,33 @@ app.autodiscover_tasks()
 
 
 @setup_logging.connect
+TASKS: Final = metrics.counters("atrium_tasks_total", "Calls of the timetable's tasks that ended, and how", "task", "result")
+TASK_SECONDS: Final = metrics.histograms("atrium_task_seconds", "How long the timetable's tasks work", "task")
+SLOW_S: Final = 30.0  # a task that took longer says so; the others only when they have something to say
+logger = logging.getLogger("atrium.tasks")
+
+
+@task_prerun.connect
+def count_from_here(task: Any, **_: Any) -> None:
+    logs.begin_request()
+    task.request.began = time.perf_counter()
+
+
+@task_failure.connect
+def tell_of_a_failure(sender: Any, exception: BaseException, **_: Any) -> None:
+    """In place of Celery's own line, which quotes the failure's text, and with it perhaps a row of the database."""
+    logger.error("The task %s failed: %s", sender.name, logs.told(exception))
+
+
+@task_postrun.connect
+def count_to_here(task: Any, state: str | None = None, **_: Any) -> None:
+    took = time.perf_counter() - getattr(task.request, "began", time.perf_counter())
+    TASKS.of(task.name, (state or "unknown").lower()).inc()
+    TASK_SECONDS.of(task.name).observe(took)
+    if took > SLOW_S:
+        logger.info("The task %s worked for %.0f s.", task.name, took, extra={"duration_ms": took * 1000})
+    logs.end_request()
+
+
 def log_as_everybody_does(**_: Any) -> None:
     logging.config.dictConfig(settings.LOGGING)

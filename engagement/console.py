@@ -1,4 +1,8 @@
-"""The lines of several processes on one terminal: each after the name of its process, in a colour where there are colours."""
+"""The lines of several processes on one terminal: each after the name of its process, in a colour where there are colours.
+
+Where the log is for machines (`objects`), each line is a JSON object: what processes write so is copied as it is, for it names its process, and what the
+others say (the database, the server before it has settings) is made into one.
+"""
 
 import asyncio
 import contextlib
@@ -6,16 +10,20 @@ import os
 import re
 from typing import Final, TextIO
 
+from engagement import logs
+
 _COLOURS: Final = (36, 32, 33, 35, 34, 96, 92, 93)
 _CLEAR: Final = "\r\x1b[K"
 _LONGEST: Final = 65536
+_OBJECTS: Final = ('{"time":', '{"_aws":')  # how lines begin that are JSON already: engagement.logs, engagement.metrics.emf
 _ENDS: Final = re.compile(rb"\r?\n|\r")
 
 
 class Console:
-    def __init__(self, out: TextIO) -> None:
+    def __init__(self, out: TextIO, *, objects: bool = False) -> None:
         self._out = out
-        self._live = out.isatty()
+        self._objects = objects
+        self._live = out.isatty() and not objects
         self._coloured = self._live and not os.environ.get("NO_COLOR")
         self._width = 9
         self._names: list[str] = []
@@ -25,7 +33,10 @@ class Console:
         """Write a line. A passing one (it ended with a carriage return) is shown on terminals alone, until the next one comes."""
         if passing and not self._live:
             return
-        text = f"{_CLEAR if self._passing else ''}{self._prefix(name)}{line}{'' if passing else chr(10)}"
+        if self._objects:
+            text = f"{line if line.startswith(_OBJECTS) else logs.wrapped(name, line)}\n"
+        else:
+            text = f"{_CLEAR if self._passing else ''}{self._prefix(name)}{line}{'' if passing else chr(10)}"
         self._passing = passing
         with contextlib.suppress(OSError):  # the terminal may be gone; what runs must still be stopped well
             self._out.write(text)

@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 __all__ = ["CHECKS", "STREAM", "beat", "early", "live", "ready"]
 
 ADDRESSES: Final = ("/healthz/live", "/healthz/ready")
+EARLY: Final = (*ADDRESSES, "/metrics")  # which looks at the Host itself
 STREAM: Final = "stream"  # what a stream process calls itself, or begins its name with
 GROUND: Final = ("database", "migrations")
 SILENCE: Final = timedelta(seconds=30)  # a stream that works says so at least every few seconds
@@ -41,9 +42,10 @@ class NotReady(Exception):
 
 def early(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
     def middleware(request: HttpRequest) -> HttpResponse:
-        if request.path_info not in ADDRESSES:
+        if request.path_info not in EARLY:
             return get_response(request)
-        response: HttpResponse = resolve(request.path_info).func(request)
+        request.resolver_match = resolve(request.path_info)
+        response: HttpResponse = request.resolver_match.func(request)
         return response
 
     return middleware

@@ -26,7 +26,7 @@ from django.utils.translation import gettext_lazy
 from unfold.forms import AuthenticationForm
 from unfold.sites import UnfoldAdminSite
 
-from engagement import display, tenancy
+from engagement import display, logs, tenancy
 from engagement.tenancy import Action, Principal
 
 CHOSEN = "organisation"  # in the session
@@ -39,6 +39,7 @@ def found_seat(request: HttpRequest) -> Principal | None:
         chosen = request.session.get(CHOSEN)
         organisation = next((one for one in own if one.pk == chosen), own[0] if own else None)
         request._seat = tenancy.principal_of_user(request.user, organisation) if organisation else None  # type: ignore[attr-defined]
+        logs.organisation.set(organisation.key if organisation else "")
     return request._seat  # type: ignore[attr-defined, no-any-return]
 
 

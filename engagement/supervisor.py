@@ -54,7 +54,7 @@ PROCESSES: Final = tuple(_house())
 
 def run(processes: Sequence[Process], *, welcome: str = "") -> int:
     """Run the database, prepare it, then run `processes` until Ctrl-C. The exit code: 1 where the start failed, told in one sentence."""
-    console = Console(sys.stdout)
+    console = Console(sys.stdout, objects=settings.LOG_FORMAT == "json")
     address = f"http://{f'[{settings.HOST}]' if ':' in settings.HOST else settings.HOST}:{settings.PORT}"
     try:
         lock = _take_lock()

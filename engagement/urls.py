@@ -11,6 +11,7 @@ from notifications import feedback_door
 from notifications.admin import campaigns, mailbox, policy, recipients
 from operations.admin import page as operations
 
+handler500 = "engagement.error_pages.failed"
 seen = admin.site.admin_view  # logged in, as a member
 urlpatterns = [
     path("admin/figures/", seen(pages.figures), name="figures"),

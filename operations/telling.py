@@ -34,8 +34,7 @@ NEWS_LATEST: Final = timedelta(days=7)  # later nobody wants them
 NEWS_FOR_S: Final = 10.0  # in one go, so that the operators' line is never kept waiting for long
 STEADY: Final = timedelta(minutes=10)  # how long an alarm that comes and goes stays away until its end is told, where a message cannot be edited
 MAIL_AFTER: Final = timedelta(minutes=5)
-MAIL_AGAIN: Final = timedelta(minutes=1)  # after a mail that did not leave
-_mail_not_before: dict[str, datetime] = {}  # of this process; asking a mail server that is away may take a minute each time
+_mail_not_before: dict[str, datetime] = {}  # of this process, after a mail that did not leave
 
 
 @dataclass(frozen=True)
@@ -255,7 +254,7 @@ def _mail_what_waits(now: datetime) -> None:
         way.tell(composing.gathered(claimed))
     except slack.TryLater as problem:
         log.error("What Slack does not take cannot be mailed either (%s). Both are tried again.", problem)
-        _mail_not_before[""] = now + MAIL_AGAIN
+        _mail_not_before[""] = now + problem.wait
         Post.objects.filter(pk__in=[post.pk for post in claimed]).update(mailed_at=None)
 
 

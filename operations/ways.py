@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Final, Protocol
 
 from django.conf import settings
@@ -14,6 +15,7 @@ from operations.models import Delivery, NewsChannel
 from operations.slack import Place
 
 log = logging.getLogger("atrium.alarm")
+MAIL_AGAIN: Final = timedelta(minutes=1)  # asking a mail server that is away may take a minute each time
 SUBJECT_LIMIT: Final = 150
 _LEVELS: Final = {"error": logging.ERROR, "warning": logging.WARNING}
 
@@ -74,7 +76,7 @@ class ByMail(_Once):
         except Exception as error:  # whatever the wire says may quote an address
             problem = type(error).__name__
         if problem:
-            raise slack.TryLater(problem)
+            raise slack.TryLater(problem, wait=MAIL_AGAIN)
         return Place()
 
 

@@ -10,7 +10,7 @@ from pytest_django.fixtures import Settings
 
 from engagement import partitions
 from engagement.models import Heartbeat
-from operations import evaluation
+from operations import evaluation, telling
 from operations.models import Post
 from tests.operations import fake_slack
 from tests.operations.fake_slack import FakeSlack
@@ -21,12 +21,22 @@ def no_slack(settings: Settings) -> None:
     """Whatever the environment of the tests says, they call nobody."""
     settings.SLACK_WEBHOOK_URL = settings.SLACK_BOT_TOKEN = settings.SLACK_CHANNEL = settings.SLACK_API_URL = settings.ATRIUM_RUNBOOK_URL = ""
     settings.OPERATORS_EMAIL = []
+    telling._mail_not_before.clear()
 
 
 @pytest.fixture
 def slack(settings: Settings) -> Iterator[FakeSlack]:
     with fake_slack.running() as server:
         settings.SLACK_WEBHOOK_URL = server.address
+        yield server
+
+
+@pytest.fixture
+def bot(settings: Settings) -> Iterator[FakeSlack]:
+    """The same, told by a bot's token."""
+    with fake_slack.running() as server:
+        settings.SLACK_BOT_TOKEN, settings.SLACK_CHANNEL = fake_slack.TOKEN, fake_slack.CHANNEL
+        settings.SLACK_API_URL = server.base
         yield server
 
 

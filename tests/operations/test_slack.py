@@ -17,7 +17,20 @@ from pytest_django.fixtures import Settings
 from engagement import environment
 from operations import blocks, slack, telling, ways
 from operations.models import Alarm, Incident, Kind, Post
-from tests.operations.fake_slack import SECRET, Behaviour, FakeSlack, babbles, cuts, cuts_in_the_answer, echoes_the_address, says, stalls
+from tests.operations.fake_slack import (
+    CHANNEL,
+    SECRET,
+    TOKEN,
+    Behaviour,
+    FakeSlack,
+    babbles,
+    cuts,
+    cuts_in_the_answer,
+    echoes_the_address,
+    refuses,
+    says,
+    stalls,
+)
 from tests.servers import free_port
 
 PARTS: Any = SECRET.split("/")
@@ -103,6 +116,69 @@ def test_a_slack_that_takes_messages_and_loses_every_answer_is_not_flooded(db: N
     assert post.not_before - now < timedelta(minutes=41)  # and it is not forgotten
 
 
+REFUSED_FOR_NOW = ("ratelimited", "invalid_auth", "channel_not_found", "not_in_channel", "is_archived", "internal_error", "fatal_error", "a_word_of_next_year")
+BOT_DOWN: Any = {
+    **{word: refuses(word) for word in REFUSED_FOR_NOW},
+    "no JSON": says(200, "<html>"),
+    "JSON of another kind": says(200, "[1]"),
+    "neither yes nor no": says(200, '{"ok": "yes"}'),
+    "500": says(500, '{"ok": true}'),
+    "the token in it": says(502, TOKEN),
+    "a redirection": says(302, Location="/elsewhere"),
+    "cut": cuts,
+    "cut in the answer": cuts_in_the_answer,
+    "no HTTP": babbles,
+}
+
+
+@pytest.mark.parametrize("behaviour", BOT_DOWN.values(), ids=BOT_DOWN)
+def test_a_bots_message_that_slack_does_not_take_now_is_kept_and_sent_in_order_later(db: None, bot: FakeSlack, behaviour: Behaviour) -> None:
+    waiting(2)
+    now = timezone.now()
+    bot.next.append(behaviour)
+    assert telling.tell_waiting(now) == 0
+    assert telling.tell_waiting(now + timedelta(seconds=30)) == 2
+    assert numbers(bot) == ["Message 0.", "Message 1."]
+
+
+@pytest.mark.parametrize("word", sorted(slack.WRONG_MESSAGE_WORDS))
+def test_a_bots_message_that_slack_will_never_take_goes_to_the_log_and_those_behind_it_go_on(
+    db: None, bot: FakeSlack, word: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    waiting(2)
+    bot.next.append(refuses(word))
+    assert telling.tell_waiting(timezone.now()) == 2
+    assert numbers(bot) == ["Message 1."] and any("Message 0." in record.getMessage() for record in caplog.records)
+    assert list(Post.objects.order_by("pk").values_list("delivery", "problem")) == [("refused", word), ("sent", "")]
+
+
+def test_retry_after_is_honoured_for_a_bot_too(db: None, bot: FakeSlack) -> None:
+    waiting(1)
+    now = timezone.now()
+    bot.next.append(refuses("ratelimited", Retry_After="100"))
+    assert telling.tell_waiting(now) == 0
+    assert telling.tell_waiting(now + timedelta(seconds=90)) == 0 and bot.requests == 1
+    assert telling.tell_waiting(now + timedelta(seconds=101)) == 1
+
+
+def test_a_wrong_token_and_a_wrong_channel_wait_until_somebody_mends_them(db: None, bot: FakeSlack, settings: Settings) -> None:
+    waiting(1)
+    for setting, wrong, problem in (("SLACK_CHANNEL", "C0ELSEWHERE", "channel_not_found"), ("SLACK_BOT_TOKEN", f"{TOKEN}x", "invalid_auth")):
+        right = getattr(settings, setting)
+        setattr(settings, setting, wrong)
+        assert telling.tell_waiting(timezone.now()) == 0
+        assert Post.objects.get().problem == problem
+        setattr(settings, setting, right)
+    assert telling.tell_waiting(timezone.now()) == 1
+
+
+@pytest.mark.parametrize("token", [f"{TOKEN}\r\nX: y", f"{TOKEN}\u20ac"])
+def test_a_token_that_no_header_takes_is_not_quoted(bot: FakeSlack, token: str) -> None:
+    with pytest.raises(slack.TryLater) as raised:
+        slack.Bot(token, CHANNEL, bot.base).post(blocks.payload(notice("B.")))
+    assert not [part for part in PARTS if part in f"{raised.value} {raised.value.__cause__} {raised.value.__context__}"]
+
+
 def test_nobody_listening_is_slack_down(db: None, settings: Settings) -> None:
     settings.SLACK_WEBHOOK_URL = f"http://127.0.0.1:{free_port()}/services/{SECRET}"
     waiting(1)
@@ -184,6 +260,7 @@ def test_a_page_of_an_error_hides_the_address(settings: Settings, slack: FakeSla
     settings.DEBUG = True
     settings.BROKER_URL = f"pgmq://user:{SECRET}@127.0.0.1/db"
     request = RequestFactory().get("/")
+    settings.SLACK_BOT_TOKEN = TOKEN
     assert "SLACK_WEBHOOK_URL" in get_exception_reporter_filter(request).get_safe_settings()
     page = ExceptionReporter(request, ValueError, ValueError("x"), None).get_traceback_html()
     assert "SLACK_WEBHOOK_URL" in page and not [part for part in PARTS if part in page]
@@ -195,6 +272,37 @@ def test_the_setting_takes_https_or_this_machine_and_never_shows_what_it_saw(add
     with pytest.raises(ImproperlyConfigured, match="SLACK_WEBHOOK_URL") as raised:
         environment.webhook("SLACK_WEBHOOK_URL")
     assert not [part for part in PARTS if part in str(raised.value)]
+
+
+BAD_SETTINGS = {
+    "SLACK_BOT_TOKEN": ("bot_token", {}, [f"xoxp-{SECRET}", f"{TOKEN} x", SECRET]),
+    "SLACK_CHANNEL": ("channel", {"needed_by": "SLACK_BOT_TOKEN"}, ["", "operators", "#operators"]),
+    "SLACK_API_URL": ("trial_address", {}, ["http://slack.com", f"https://127.0.0.1/{SECRET}", "http://"]),
+    "ATRIUM_RUNBOOK_URL": ("page_address", {}, ["wiki", "https://", "javascript:alert(1)", "https://w.example/#a", "https://w.example/<!channel>"]),
+    "OPERATORS_EMAIL": ("mail_addresses", {}, ["ann", "ann@example.com, secret@", "a@example.com\nBcc: b@example.com"]),
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, (_, _, values) in BAD_SETTINGS.items() for value in values])
+def test_wrong_settings_of_telling_are_refused_with_their_names_and_no_secret(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, value)
+    reader, more, _ = BAD_SETTINGS[name]
+    with pytest.raises(ImproperlyConfigured, match=name) as raised:
+        getattr(environment, reader)(name, **more)
+    assert not [part for part in (*PARTS, "secret@", "ann@") if part in str(raised.value)]
+
+
+def test_right_settings_of_telling_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "TOKEN": TOKEN,
+        "MAIL": "a@example.com, b@example.com",
+        "PAGE": "https://wiki.example.com/RUNBOOK.md",
+        "API": "http://127.0.0.1:1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    assert environment.bot_token("TOKEN") == TOKEN and environment.mail_addresses("MAIL") == ["a@example.com", "b@example.com"]
+    assert environment.page_address("PAGE").endswith(".md") and environment.trial_address("API") == "http://127.0.0.1:1"
+    assert environment.channel("NONE", needed_by="") == "" and environment.mail_addresses("NONE") == []
 
 
 def test_no_page_of_the_admin_shows_the_address(db: None, slack: FakeSlack, admin_client: Client) -> None:

@@ -77,6 +77,8 @@ DATABASE_IAM = environment.by_role("DATABASE_IAM", region=AWS_REGION)
 DATABASES = databases()
 REPORTS_DATABASE = "replica" if "replica" in DATABASES else "default"
 BROKER_URL = environment.broker("BROKER_URL")
+BROKER_QUEUES = environment.queues("BROKER_QUEUES")
+BACKUP_URL = environment.place("BACKUP_URL", str(VAR / "backups") if EMBEDDED else "")
 SLACK_WEBHOOK_URL = environment.webhook("SLACK_WEBHOOK_URL")
 SLACK_BOT_TOKEN = environment.bot_token("SLACK_BOT_TOKEN")
 SLACK_CHANNEL = environment.channel("SLACK_CHANNEL", needed_by="SLACK_BOT_TOKEN" if SLACK_BOT_TOKEN else "")
@@ -279,3 +281,7 @@ INBOX_AGE_S = environment.integer("ATRIUM_INBOX_AGE_S", 900, 1, 10**9)
 ORGANISATION_INBOX_EVENTS = environment.integer("ATRIUM_ORGANISATION_INBOX_EVENTS", max(1, INBOX_EVENTS // 2), 1, 10**12)
 ORGANISATION_INBOX_BYTES = environment.integer("ATRIUM_ORGANISATION_INBOX_BYTES", max(1, INBOX_BYTES // 2), 1, 10**15)
 ORGANISATION_INBOX_AGE_S = environment.integer("ATRIUM_ORGANISATION_INBOX_AGE_S", max(1, INBOX_AGE_S // 2), 1, 10**9)
+
+# And while the database's disk has less than the reserve left. 0: three in a hundred of the volume, at least 64 MB and at most 2 GB.
+DISK_BYTES = environment.integer("ATRIUM_DISK_BYTES", 0, 0, 10**16)  # of the database's volume, where it is not on this machine
+DISK_RESERVE_MB = environment.integer("ATRIUM_DISK_RESERVE_MB", 0, 0, 10**9)

@@ -25,9 +25,10 @@ PROBLEMS: Final[dict[str, tuple[int, str]]] = {
     "unsupported_encoding": (415, "The content encoding is not supported"),
     "organisation_inbox_full": (429, "Too many events of this organisation are waiting"),
     "inbox_full": (503, "Too many events are waiting"),
+    "disk_nearly_full": (503, "The disk is nearly full"),
     "unavailable": (503, "Events cannot be stored right now"),
 }
-RETRY_AFTER_S: Final = {"organisation_inbox_full": 10, "inbox_full": 10, "unavailable": 2}
+RETRY_AFTER_S: Final = {"organisation_inbox_full": 10, "inbox_full": 10, "disk_nearly_full": 60, "unavailable": 2}
 
 Headers = list[tuple[bytes, bytes]]
 # Any page may post with its publishable key; no cookie takes part.

@@ -17,7 +17,7 @@ from django.conf import settings
 from django.utils.log import configure_logging
 
 from engagement import faults, inbox
-from engagement.door import answers, body, commit, keys, pressure, vitals
+from engagement.door import answers, body, commit, keys, pressure, room, vitals
 from engagement.door.answers import Answer, Problem
 from engagement.door.body import Message, Receive
 from engagement.door.link import Away, Link
@@ -57,6 +57,7 @@ class Door:
         self._committer = commit.Committer(self._writer)
         self._keys = keys.Keys(self._reader)
         self._pressure = pressure.Pressure(self._counter, everyone=everyone_limits(), organisation=organisation_limits())
+        self._room = room.Room(self._counter)
         self._vitals = vitals.Vitals(self._teller)
         self._tasks = [
             _begin(work)
@@ -68,6 +69,7 @@ class Door:
                 self._committer.run(),
                 self._keys.run(),
                 self._pressure.run(),
+                self._room.run(),
                 self._vitals.run(),
             )
         ]
@@ -114,10 +116,6 @@ class Door:
             return answers.problem(Problem(fault.code, str(fault)))
         except Away:
             return answers.problem(Problem("unavailable"))
-        except pressure.Full as full:
-            code = "organisation_inbox_full" if full.organisation_only else "inbox_full"
-            self._vitals.refused(full.organisation, code)
-            return answers.problem(Problem(code))
         except Exception as error:  # never a 500, and never the content of a request in the log
             where = traceback.extract_tb(error.__traceback__)[-1]
             logger.error("A request failed with %s in %s, line %s.", type(error).__name__, where.name, where.lineno)
@@ -131,7 +129,7 @@ class Door:
                 return answers.preflight()
             raise Problem("method_not_allowed")
         key = await self._authenticate(headers)
-        self._pressure.check(key.organisation)
+        self._check(key.organisation)
         if not self._writer.up:
             raise Away
         content = await body.read(receive, packed=body.check(headers))
@@ -139,6 +137,16 @@ class Door:
         faults.point("door.decoded")
         await self._commit(key, received_us, batch)
         return answers.accepted(batch)
+
+    def _check(self, organisation: int) -> None:
+        """Whether anything is taken at all, and of this organisation; asked before a body is read."""
+        try:
+            self._room.check()
+            self._pressure.check(organisation)
+        except (room.NoRoom, pressure.Full) as full:
+            code = "disk_nearly_full" if isinstance(full, room.NoRoom) else "organisation_inbox_full" if full.organisation_only else "inbox_full"
+            self._vitals.refused(organisation, code)
+            raise Problem(code) from full
 
     async def _authenticate(self, headers: dict[bytes, bytes]) -> keys.Key:
         scheme, _, token = headers.get(b"authorization", b"").partition(b" ")

@@ -16,7 +16,7 @@ from django.apps import apps
 from django.conf import settings
 from django.utils.log import configure_logging
 
-from engagement import faults, inbox
+from engagement import faults, inbox, logs, metrics
 from engagement.door import answers, body, commit, keys, pressure, room, vitals
 from engagement.door.answers import Answer, Problem
 from engagement.door.body import Message, Receive
@@ -35,6 +35,11 @@ Scope = dict[str, Any]
 Send = Callable[[Message], Awaitable[None]]
 logger = logging.getLogger("atrium.door")
 
+PROCESS: Final = "web"
+REQUEST_ID: Final = b"x-request-id"
+REFUSED: Final = metrics.counters("atrium_refused_requests_total", "Requests that the door refused as a whole, by code", "code")
+REJECTED: Final = metrics.counters("atrium_rejected_events_total", "Events that the door rejected beside accepted ones, by reason", "reason")
+
 
 class Door:
     """Serves once its lifespan has started: the connections belong to the server's event loop."""
@@ -43,13 +48,16 @@ class Door:
         if scope["type"] == "lifespan":
             await self._live(receive, send)
         elif scope["type"] == "http":
-            status, headers, content = await self._answer(scope, receive)
-            await send({"type": "http.response.start", "status": status, "headers": headers})
+            received = _headers(scope)
+            number = logs.begin_request(received.get(REQUEST_ID, b"").decode("latin-1"))
+            status, headers, content = await self._answer(scope, received, receive)
+            await send({"type": "http.response.start", "status": status, "headers": [*headers, (REQUEST_ID, number.encode())]})
             await send({"type": "http.response.body", "body": content})
         else:
             await send({"type": "websocket.close", "code": 1000})
 
     async def start(self) -> None:
+        metrics.begin(PROCESS, folder=settings.METRICS_FOLDER)
         self._writer = Link(name="atrium-door", deadline_s=commit.DEADLINE_S, options=commit.OPTIONS, announce=True, writes=True)
         self._reader = Link(name="atrium-door-keys", deadline_s=keys.DEADLINE_S, options=keys.OPTIONS)
         self._counter = Link(name="atrium-door-pressure", deadline_s=pressure.DEADLINE_S, options=pressure.OPTIONS)
@@ -90,6 +98,7 @@ class Door:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for link in (self._writer, self._reader, self._counter, self._teller):
             await link.close()
+        metrics.tell_now()
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -101,29 +110,28 @@ class Door:
         await self.stop()
         await send({"type": "lifespan.shutdown.complete"})
 
-    async def _answer(self, scope: Scope, receive: Receive) -> Answer:
+    async def _answer(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive) -> Answer:
         try:
             if scope["path"] == EVENTS:
-                return await self._events(scope, receive)
+                return await self._events(scope, headers, receive)
             if scope["path"] == "/healthz/live":
                 return answers.health(ready=True)
             if scope["path"] == "/healthz/ready":
                 return answers.health(ready=self._writer.up and self._reader.up)
             raise Problem("not_found")
         except Problem as problem:
-            return answers.problem(problem)
+            return _refused(problem)
         except Unreadable as fault:
-            return answers.problem(Problem(fault.code, str(fault)))
+            return _refused(Problem(fault.code, str(fault)))
         except Away:
-            return answers.problem(Problem("unavailable"))
+            return _refused(Problem("unavailable"))
         except Exception as error:  # never a 500, and never the content of a request in the log
             where = traceback.extract_tb(error.__traceback__)[-1]
             logger.error("A request failed with %s in %s, line %s.", type(error).__name__, where.name, where.lineno)
-            return answers.problem(Problem("unavailable"))
+            return _refused(Problem("unavailable", f"Send it again. If it stays so, say this number to whoever runs Atrium: {logs.request_id.get()}."))
 
-    async def _events(self, scope: Scope, receive: Receive) -> Answer:
+    async def _events(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive) -> Answer:
         received_us = time.time_ns() // 1000
-        headers = _headers(scope)
         if scope["method"] != "POST":
             if scope["method"] == "OPTIONS" and b"access-control-request-method" in headers:
                 return answers.preflight()
@@ -136,6 +144,8 @@ class Door:
         batch = atrium.read(content, received_us=received_us, imported=key.kind == "import")
         faults.point("door.decoded")
         await self._commit(key, received_us, batch)
+        for refusal in batch.refusals:
+            REJECTED.of(refusal.reason.value).inc()
         return answers.accepted(batch)
 
     def _check(self, organisation: int) -> None:
@@ -173,6 +183,12 @@ def everyone_limits() -> pressure.Limits:
 
 def organisation_limits() -> pressure.Limits:
     return pressure.Limits(settings.ORGANISATION_INBOX_EVENTS, settings.ORGANISATION_INBOX_BYTES, settings.ORGANISATION_INBOX_AGE_S)
+
+
+def _refused(problem: Problem) -> Answer:
+    """Counted. No line in the log, here as for what is accepted: at thousands a second writing them would cost more than taking the requests."""
+    REFUSED.of(problem.code).inc()
+    return answers.problem(problem)
 
 
 def _headers(scope: Scope) -> dict[bytes, bytes]:

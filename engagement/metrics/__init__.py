@@ -15,7 +15,7 @@ Names are atrium_<what>_<unit>; each is in RUNBOOK.md. Labels are words of close
 organisation, of which there may be thousands.
 """
 
-from engagement.metrics.measures import EMF, MODE, OFF, PROMETHEUS, Counter, Family, Gauge, Histogram, Laps, counter, counters, histogram, histograms
+from engagement.metrics.measures import EMF, MODE, OFF, PROMETHEUS, SIZES, Counter, Family, Gauge, Histogram, Laps, counter, counters, histogram, histograms
 from engagement.metrics.telling import begin, tell_now
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "MODE",
     "OFF",
     "PROMETHEUS",
+    "SIZES",
     "Counter",
     "Family",
     "Gauge",

@@ -14,11 +14,15 @@ from celery import Celery
 from celery.schedules import crontab
 from celery.signals import setup_logging, task_failure, task_postrun, task_prerun
 from django.conf import settings
+from kombu.transport import TRANSPORT_ALIASES
 from psycopg.conninfo import make_conninfo
 
 from engagement import logs, metrics
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "engagement.settings")
+
+QUEUES: Final = ("atrium", "sending")
+VISIBILITY_S: Final = 300  # of SQS: a message that was taken and not confirmed comes back; every one is confirmed as soon as it is taken
 
 # What runs when, in UTC. A message that waited until the next one is due has nothing left to say.
 TIMETABLE: Final[dict[str, dict[str, Any]]] = {
@@ -42,9 +46,16 @@ def transport() -> dict[str, Any]:
     """Where the broker is and how it is spoken to, as Celery's settings."""
     given = settings.BROKER_URL
     if given.startswith("sqs:"):
-        return {"broker_url": given, "broker_transport_options": {"visibility_timeout": 3600, "queue_name_prefix": "atrium-"}}
+        options: dict[str, Any] = {
+            "visibility_timeout": VISIBILITY_S,
+            "queue_name_prefix": "" if settings.BROKER_QUEUES else "atrium-",
+            "wait_time_seconds": 10,
+        }
+        if settings.BROKER_QUEUES:  # made with the machines, so nobody here may make others
+            options["predefined_queues"] = {name: {"url": url} for name, url in settings.BROKER_QUEUES.items()}
+        return {"broker_url": given, "broker_transport_options": {**options, **({"region": settings.AWS_REGION} if settings.AWS_REGION else {})}}
     # The migrations install pgmq's tables. Being notified, one connection waits for all queues; polling them would take turns.
-    options: dict[str, Any] = {"init_extension": False, "use_notify": True, "wait_time_seconds": 0, "pool_size": 2}
+    options = {"init_extension": False, "use_notify": True, "wait_time_seconds": 0, "pool_size": 2}
     if given:
         return {"broker_url": given, "broker_transport_options": options}
     database = settings.DATABASES["default"]
@@ -54,10 +65,12 @@ def transport() -> dict[str, Any]:
     return {"broker_url": "pgmq://the-database", "broker_transport_options": {**options, "conn_string": conninfo}}
 
 
+TRANSPORT_ALIASES["sqs"] = "engagement.sqs:Transport"
 app = Celery("engagement")
 app.conf.update(
     **transport(),
     beat_schedule=TIMETABLE,
+    beat_scheduler="engagement.ticking:Scheduler",
     beat_schedule_filename=str(settings.VAR / "timetable"),
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,
@@ -77,7 +90,6 @@ app.conf.update(
 app.autodiscover_tasks()
 
 
-@setup_logging.connect
 TASKS: Final = metrics.counters("atrium_tasks_total", "Calls of the timetable's tasks that ended, and how", "task", "result")
 TASK_SECONDS: Final = metrics.histograms("atrium_task_seconds", "How long the timetable's tasks work", "task")
 SLOW_S: Final = 30.0  # a task that took longer says so; the others only when they have something to say
@@ -106,5 +118,6 @@ def count_to_here(task: Any, state: str | None = None, **_: Any) -> None:
     logs.end_request()
 
 
+@setup_logging.connect
 def log_as_everybody_does(**_: Any) -> None:
     logging.config.dictConfig(settings.LOGGING)

@@ -26,6 +26,7 @@ _TOPIC: Final = re.compile(r"arn:aws(-cn|-us-gov)?:sns:[a-z]{2}(-[a-z]+)+-\d{1,2
 _BOT_TOKEN: Final = re.compile(r"xoxb-[A-Za-z0-9-]{5,250}")
 _CHANNEL: Final = re.compile(r"[CGD][A-Z0-9]{5,30}")
 _SEEN: Final = re.compile(r"[!-;=?-~]+")  # ASCII that is seen, without < and >
+_BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _MAIL_PORTS: Final = {"smtp": 25, "smtp+tls": 587, "smtp+ssl": 465}
 
 
@@ -116,7 +117,9 @@ def by_role(name: str, *, region: str) -> bool:
     if not region:
         raise ImproperlyConfigured(f"{name} is 1, and no region is known. Set AWS_REGION.")
     if not text("DATABASE_URL") or not text("BROKER_URL"):
-        raise ImproperlyConfigured(f"{name} is 1, without a DATABASE_URL or a BROKER_URL. Give both: postgres://user@host:port/name?sslmode=verify-full, sqs://.")
+        raise ImproperlyConfigured(
+            f"{name} is 1, without a DATABASE_URL or a BROKER_URL. Give both: postgres://user@host:port/name?sslmode=verify-full, sqs://."
+        )
     return True
 
 
@@ -131,6 +134,22 @@ def broker(name: str) -> str:
     if scheme == "sqs":
         _need(name, "sqs://", "boto3", 'pip install "celery[sqs]"')
     return seen
+
+
+def queues(name: str) -> dict[str, str]:
+    """Queues of SQS that are there already, by our names for them; none: they are made when they are first used."""
+    found = {}
+    for one in (part.strip() for part in text(name).split(",") if part.strip()):
+        queue, _, address = one.partition("=")
+        parts = urlsplit(address)
+        if (
+            not re.fullmatch(r"[a-z]+", queue)
+            or not parts.hostname
+            or not (parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(parts.hostname)))
+        ):
+            raise ImproperlyConfigured(f"{name} has {one!r}. Give atrium=https://sqs…,sending=https://sqs….")
+        found[queue] = address
+    return found
 
 
 def mail(name: str, *, region: str) -> MailServer:
@@ -223,6 +242,15 @@ def secret(name: str, shortest: int) -> str:
     return seen
 
 
+def place(name: str, default: str) -> str:
+    """Where backups are kept: a folder by its whole path, or s3://bucket/prefix. None is a fine answer."""
+    seen = text(name, default)
+    parts = urlsplit(seen)
+    if not seen or seen.startswith("/") or (parts.scheme == "s3" and _BUCKET.fullmatch(parts.netloc) and not (parts.query or parts.fragment)):
+        return seen
+    raise ImproperlyConfigured(f"{name} begins with {_beginning(seen)!r}. Give a folder's whole path, or s3://bucket/prefix.")
+
+
 def topics(name: str) -> frozenset[str]:
     """Topics of Amazon SNS, separated by commas; none is a fine answer."""
     seen = [one.strip() for one in text(name).split(",") if one.strip()]
@@ -244,6 +272,20 @@ def public_address(name: str, host: str, port: int) -> str:
         whole = False
     if not whole or seen != f"{parts.scheme}://{parts.netloc}" or "@" in parts.netloc:
         raise ImproperlyConfigured(f"{name} begins with {_beginning(seen)!r} or has too much in it. Give https://host or http://host:port, nothing after it.")
+    return seen
+
+
+def certificates(name: str, public: str) -> list[str]:
+    """Certificates whose end is watched: files, and servers as `host:port`. Without a value, that of `public`, where it is https."""
+    parts = urlsplit(public)
+    own = f"{host_of(public)}:{parts.port or 443}" if parts.scheme == "https" else ""
+    seen = [one.strip() for one in text(name, own).split(",") if one.strip()]
+    for one in seen:
+        address, _colon, port = one.rpartition(":")
+        bare = address.removeprefix("[").removesuffix("]")
+        served = (_HOST_NAME.fullmatch(bare) or _is_address(bare)) and port.isascii() and port.isdecimal() and 0 < int(port) < 65536
+        if not one.startswith("/") and not served:
+            raise ImproperlyConfigured(f"{name} has {one!r}. Give whole paths of files, or host:port of servers, separated by commas.")
     return seen
 
 

@@ -69,6 +69,7 @@ STREAM_IDLE_S = environment.integer("ATRIUM_STREAM_IDLE_S", 15, 1, 3600)
 HOST = environment.host("HOST", "127.0.0.1")
 PORT = environment.integer("PORT", 8000, 1, 65535)
 ATRIUM_URL = environment.public_address("ATRIUM_URL", HOST, PORT)
+CERTIFICATES = environment.certificates("ATRIUM_CERTIFICATES", ATRIUM_URL)
 # What mails link to is answered, whatever else is.
 ALLOWED_HOSTS = [*environment.hosts("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]"), environment.host_of(ATRIUM_URL)]
 EMBEDDED = not environment.text("DATABASE_URL")

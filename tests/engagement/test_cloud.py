@@ -19,7 +19,7 @@ from django.db.backends.postgresql.base import DatabaseWrapper as Plain
 from moto import mock_aws
 from pytest_django.fixtures import Settings
 
-from engagement import cloud, database, environment
+from engagement import celery, cloud, database, environment
 from engagement.door.link import Link
 from engagement.iam import tokens
 from engagement.iam.base import DatabaseWrapper
@@ -155,6 +155,22 @@ class TestRole:
             environment.by_role("DATABASE_IAM", region="" if lacking == "AWS_REGION" else REGION)
         monkeypatch.setenv("DATABASE_IAM", "0")
         assert environment.by_role("DATABASE_IAM", region="") is False
+
+
+class TestQueues:
+    def test_queues_that_are_there_are_used_and_no_other_is_made(self, monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
+        there = "https://sqs.eu-west-1.amazonaws.com/123456789012/atrium-prod"
+        monkeypatch.setenv("BROKER_QUEUES", f"atrium={there}-work, sending={there}-sending")
+        settings.BROKER_URL, settings.AWS_REGION, settings.BROKER_QUEUES = "sqs://", REGION, environment.queues("BROKER_QUEUES")
+        options = celery.transport()["broker_transport_options"]
+        assert options["predefined_queues"] == {"atrium": {"url": f"{there}-work"}, "sending": {"url": f"{there}-sending"}}
+        assert options["region"] == REGION and set(options["predefined_queues"]) == set(celery.QUEUES)
+
+    @pytest.mark.parametrize("wrong", ["atrium", "atrium=", "Atrium!=https://sqs", "atrium=http://sqs.example/1/q", "=https://sqs.example"])
+    def test_what_is_no_queue_is_refused(self, monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
+        monkeypatch.setenv("BROKER_QUEUES", wrong)
+        with pytest.raises(ImproperlyConfigured, match="BROKER_QUEUES has"):
+            environment.queues("BROKER_QUEUES")
 
 
 class TestFiles:

@@ -29,6 +29,7 @@ MESSAGES: Final = (
     (_("Sending policy"), "rule", "sending_policy"),
 )
 SUPPRESSIONS: Final = ((_("Suppressions"), "block", "admin:notifications_suppression_changelist"),)  # who speaks to shoppers sees addresses
+NEWS: Final = ((_("Slack channel"), "forum", "news_channel"),)  # an owner sets its address, which is a key
 MAILBOX: Final = ((_("Mailbox"), "inbox", "mailbox"),)  # where no mail leaves
 PLACES: Final = (
     (_("Venues"), "apartment", "admin:engagement_venue_changelist"),
@@ -85,7 +86,8 @@ def _of_the_organisation(request: HttpRequest, organisation: Organisation) -> li
 
 
 def _messages(request: HttpRequest) -> tuple[tuple[Any, str, str], ...]:
-    return (*MESSAGES, *(SUPPRESSIONS if site.may(request, Action.MARKET) else ()), *(() if settings.MAIL_SERVER.scheme else MAILBOX))
+    listed = (*MESSAGES, *(SUPPRESSIONS if site.may(request, Action.MARKET) else ()), *(() if settings.MAIL_SERVER.scheme else MAILBOX))
+    return (*listed, *(NEWS if site.may(request, Action.MANAGE_KEYS) else ()))
 
 
 def _items(request: HttpRequest, entries: tuple[tuple[Any, str, str], ...]) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from engagement import health, purchase_door, shopper_door
 from engagement.api import NothingHere
 from notifications import feedback_door
 from notifications.admin import campaigns, mailbox, policy, recipients
+from operations.admin import news as news_page
 from operations.admin import page as operations
 
 handler500 = "engagement.error_pages.failed"
@@ -41,6 +42,7 @@ urlpatterns = [
     path("admin/notifications/mailbox/<str:name>/", seen(mailbox.letter), name="mailbox_mail"),
     path("admin/notifications/policy/", seen(policy.policy), name="sending_policy"),
     path("admin/notifications/policy/topics/", seen(policy.topics), name="topics"),
+    path("admin/news/", seen(news_page.channel), name="news_channel"),
     path("admin/", admin.site.urls),
     path("admin/operations/", seen(operations.page), name="operations"),
     path("admin/operations/now", seen(operations.now), name="operations_now"),

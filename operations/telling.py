@@ -177,13 +177,11 @@ def _tell(batch: Batch, way: Way, clock: Clock) -> bool:
         place = _say(batch, way)
     except slack.TryLater as problem:
         if first.attempts == 1:
-            log.error("A message cannot be told (%s). The message is kept, and sent when it can be.", problem)
-            _write(batch)
+            _complain(batch, "A message cannot be told (%s). The message is kept, and sent when it can be.", problem)
         Post.objects.filter(pk=first.pk).update(not_before=clock() + _pause(first, problem), problem=str(problem))
         return False
     except slack.NotTold as problem:
-        log.error("Slack refuses a message (%s), so it is told here.", problem)
-        _write(batch)
+        _complain(batch, "Slack refuses a message (%s), so it is told here.", problem)
         _note(batch, Place(), delivery=Delivery.REFUSED, told_at=clock(), problem=str(problem))
         return True
     mailed = {"mailed_at": clock()} if way.told == Delivery.MAILED else {}
@@ -233,7 +231,12 @@ def _note(batch: Batch, place: Place, **fields: Any) -> None:
             Incident.objects.filter(pk__in=incidents).update(channel=place.channel, thread=place.stamp)
 
 
-def _write(batch: Batch) -> None:
+def _complain(batch: Batch, why: str, problem: slack.NotTold) -> None:
+    """What operators would have been told, with why they are not. An organisation's news are none of theirs; its page says how they stand."""
+    if batch.first.organisation_id is not None:
+        log.warning("News of organisation %s cannot be told (%s).", batch.first.organisation_id, problem)
+        return
+    log.error(why, problem)
     for post in batch.posts:
         ways.write(composing.notice(post))
 

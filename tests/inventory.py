@@ -51,6 +51,7 @@ MEMBERS: Final = {
     "admin/figures/",
     "admin/figures/week",
     "admin/live/",
+    "admin/news/",
     "admin/live/<int:pk>/",
     "admin/live/<int:pk>/now",
     "admin/notifications/campaign/",

@@ -8,6 +8,7 @@ Refused
 """
 
 import logging
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -20,7 +21,7 @@ from pyroaring import BitMap
 from analytics.audiences import evaluate, rules
 from engagement.models import Venue
 from notifications import schedule
-from notifications.models import CAMPAIGN_MOVES, Campaign, CampaignState, Message, MessageState, Run, SendingPolicy, Variant
+from notifications.models import CAMPAIGN_MOVES, Campaign, CampaignState, MessageState, Run, SendingPolicy, Variant
 
 logger = logging.getLogger("atrium.campaign")
 
@@ -133,18 +134,33 @@ def needs_approval(campaign: Campaign) -> bool:
     return bool(policy and policy.needs_approval and campaign.approved_revision != campaign.revision)
 
 
+# In the order of the ids, as everybody locks messages.
+_RELEASE: Final = """WITH held AS MATERIALIZED (
+        SELECT id FROM notifications_message WHERE campaign_id = %(campaign)s AND run_id = ANY(%(runs)s::bigint[]) AND state = 'failed'
+           AND (%(reason)s::text IS NULL OR reason = %(reason)s) AND (%(only)s::bigint[] IS NULL OR id = ANY(%(only)s::bigint[]))
+         ORDER BY id FOR NO KEY UPDATE)
+    UPDATE notifications_message m SET state = 'planned', reason = '', attempts = %(attempts)s, send_after = %(now)s, updated_at = %(now)s
+      FROM held WHERE m.id = held.id AND m.state = 'failed' RETURNING m.id, m.run_id"""
+
+
 def release(campaign: Campaign, *, by: str, reason: str | None = None, now: datetime | None = None) -> int:
     """Messages that failed are planned again, because somebody says that they can arrive now. Returns how many. `reason`: those alone."""
-    now = now or timezone.now()
+    return len(release_some(campaign, by=by, reason=reason, now=now or timezone.now()))
+
+
+def release_some(campaign: Campaign, *, by: str, now: datetime, reason: str | None = None, only: Sequence[int] | None = None, attempts: int = 0) -> list[int]:
+    """As `release`, of these numbers `only`; returns those that went. `attempts`: how many they count as having made."""
     with transaction.atomic():
         locked = _held(campaign, CampaignState.SCHEDULED, CampaignState.SENDING, CampaignState.PAUSED, CampaignState.FINISHED)
-        failed = Message.objects.filter(campaign=locked, state=MessageState.FAILED, **({"reason": reason} if reason else {}))
-        runs = set(failed.values_list("run_id", flat=True).distinct())
-        released = failed.update(state=MessageState.PLANNED, reason="", attempts=0, send_after=now, updated_at=now)
-        Run.objects.filter(pk__in=runs).update(finished_at=None)
+        runs = list(Run.objects.filter(campaign=locked).values_list("pk", flat=True))
+        told: dict[str, Any] = {"campaign": locked.pk, "runs": runs, "reason": reason, "only": only, "attempts": attempts, "now": now}
+        with connection.cursor() as cursor:
+            cursor.execute(_RELEASE, told)
+            released = cursor.fetchall()
+        Run.objects.filter(pk__in={run for _id, run in released}).update(finished_at=None)
         if released and locked.state in (CampaignState.SCHEDULED, CampaignState.FINISHED):
             _move(locked, CampaignState.SENDING, by, finished_at=None)
-    return released
+    return [id for id, _run in released]
 
 
 def start_due(now: datetime) -> int:

@@ -1,5 +1,6 @@
 """Notices that were proved and wait to be applied. The row is the queue; told twice, it is one."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -29,6 +30,14 @@ UPDATE notifications_feedbacknotice n SET applied_at = %(now)s, body = '', probl
 FROM unnest(%(ids)s::bigint[], %(problems)s::text[]) AS u(id, problem) WHERE n.id = u.id
 """
 _FAILED: Final = "UPDATE notifications_feedbacknotice SET attempts = attempts + 1, problem = %s WHERE id = ANY(%s) AND applied_at IS NULL"
+# A subscription counts as tried before it is asked to be confirmed, so one that has a single try left would look as given up meanwhile.
+_RELEASE: Final = """
+WITH held AS MATERIALIZED (
+    SELECT id FROM notifications_feedbacknotice WHERE id = ANY(%(ids)s) AND applied_at IS NULL AND attempts >= %(tries)s ORDER BY id FOR UPDATE
+)
+UPDATE notifications_feedbacknotice n SET attempts = CASE WHEN n.body LIKE 'confirm%%' THEN 0 ELSE %(attempts)s END
+FROM held WHERE n.id = held.id AND n.attempts >= %(tries)s RETURNING n.id
+"""
 _FORGET: Final = "DELETE FROM notifications_feedbacknotice WHERE applied_at < %s"
 
 
@@ -69,6 +78,13 @@ def failed(cursor: Any, ids: list[int], problem: str) -> None:
     """Tried once more for nothing."""
     if ids:
         cursor.execute(_FAILED, [problem[:200], ids])
+
+
+def release(ids: Sequence[int], *, attempts: int = 0) -> list[int]:
+    """Try those of them again that were given up; returns their numbers. `attempts`: how many they count as having made."""
+    with connection.cursor() as cursor:
+        cursor.execute(_RELEASE, {"ids": sorted(ids), "tries": TRIES, "attempts": attempts})
+        return [row[0] for row in cursor.fetchall()]
 
 
 def forget(now: datetime) -> int:

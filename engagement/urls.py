@@ -12,6 +12,7 @@ from notifications.admin import campaigns, mailbox, policy, recipients
 from operations.admin import news as news_page
 from operations.admin import page as operations
 
+from operations.admin import redriving
 handler500 = "engagement.error_pages.failed"
 seen = admin.site.admin_view  # logged in, as a member
 urlpatterns = [
@@ -46,6 +47,9 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("admin/operations/", seen(operations.page), name="operations"),
     path("admin/operations/now", seen(operations.now), name="operations_now"),
+    path("admin/operations/redrive/begin/", seen(redriving.begin), name="redrive_begin"),
+    path("admin/operations/redrive/<int:pk>/stop/", seen(redriving.stop), name="redrive_stop"),
+    path("admin/", admin.site.urls),
     path("v1/feedback/ses", feedback_door.ses, name="feedback_ses"),  # engagement.asgi brings it past the device door
     path("m/", include("notifications.hosted")),
     path("healthz/live", health.live),

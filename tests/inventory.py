@@ -9,7 +9,7 @@ from django.urls.resolvers import URLResolver
 from analytics.reports.catalogue import REPORTS
 
 # Who may GET an address (what a role sees there is a matter of scope): anybody, readers (a secret key or a member), members.
-ANYBODY: Final = {"admin/login/", "admin/logout/", "admin/jsi18n/", "healthz/live", "healthz/ready", "api/v1/schema", "api/v1/docs", "^api/", ""}
+ANYBODY: Final = {"admin/login/", "admin/logout/", "admin/jsi18n/", "healthz/live", "healthz/ready", "metrics", "api/v1/schema", "api/v1/docs", "^api/", ""}
 REPORTED: Final = {f"api/v1/reports/{name}" for name in REPORTS}
 READERS: Final = {"api/v1/stays", "api/v1/status", "api/v1/places", "api/v1/audiences", "api/v1/campaigns"} | REPORTED
 TOLD_BY_OTHERS: Final = {"v1/feedback/ses"}  # notices that Amazon signed, by POST alone
@@ -70,6 +70,8 @@ MEMBERS: Final = {
     "admin/notifications/policy/topics/",
     "admin/operations/",
     "admin/operations/now",
+    "admin/operations/redrive/<int:pk>/stop/",
+    "admin/operations/redrive/begin/",
     "admin/organisation/",
     "admin/outcomes/",
     "admin/password_change/",

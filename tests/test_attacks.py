@@ -54,7 +54,7 @@ MARKS: Final = (
 )
 # Who runs the installation makes users members of organisations and of their brands. That is all he knows of them.
 MAY_SEE: Final = {
-    "superuser": ("Acme Malls", "@acme.example", "Brew & Co", "Page & Sons"),
+    "superuser": ("Acme Malls", "@acme.example", "Brew & Co", "Page & Sons", "acme-error"),  # why work is parked: the type and the place of a failure
     "dora": ("Acme Malls", "Brew & Co", "north-brew"),  # she is of Acme, and of this brand
 }
 OPERATORS_OWN: Final = ("/admin/auth/user/", "/admin/engagement/organisation/", "/admin/operations/")

@@ -16,7 +16,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
 from engagement import site
-from operations.admin import overview, standing
+from operations.admin import overview, parked, standing
 from operations.admin.installation import for_operators
 
 log = logging.getLogger(__name__)
@@ -38,6 +38,7 @@ class Panel:
 
 PANELS: Final = (
     Panel("alarms", gettext_lazy("Alarms"), standing.alarms, wide=True),
+    Panel("parked", gettext_lazy("Parked work"), parked.parked, wide=True),
     Panel("processes", gettext_lazy("What runs where"), overview.processes, wide=True),
     Panel("queues", gettext_lazy("What waits"), overview.queues),
     Panel("lag", gettext_lazy("How late the stream was, in the last 24 hours"), overview.lag),

@@ -21,7 +21,9 @@ async function ask() {
     const fresh = document.createElement("div");
     fresh.id = "panels";
     fresh.append(...new DOMParser().parseFromString(await answer.text(), "text/html").body.childNodes);
+    const at = document.activeElement;
     merge(panels, fresh);
+    if (at !== document.activeElement && at?.isConnected) at.focus({ preventScroll: true }); // it was moved
     draw();
     say("");
   } catch {
@@ -93,11 +95,14 @@ async function draw() {
     animation: false, backgroundColor: "transparent", grid: { left: 4, right: 12, top: 12, bottom: 4, containLabel: true },
     tooltip: { trigger: "axis", confine: true, backgroundColor: colour("--ground"), borderColor: colour("--line"), textStyle: { color: colour("--text"), fontSize: 12 }, valueFormatter: span },
     xAxis: { type: "time", axisLine: { lineStyle: { color: colour("--line") } }, axisTick: { show: false }, axisLabel: { color: colour("--quiet"), fontSize: 11, hideOverlap: true } },
-    yAxis: { type: "value", min: 0, axisLabel: { color: colour("--quiet"), fontSize: 11, formatter: span }, splitLine: { lineStyle: { color: colour("--line") } } },
+    yAxis: { type: "value", min: 0, interval: step(Math.max(...points.map((one) => one[1]))), axisLabel: { color: colour("--quiet"), fontSize: 11, formatter: span }, splitLine: { lineStyle: { color: colour("--line") } } },
     series: [{ type: "line", showSymbol: points.length === 1, data: points, lineStyle: { width: 1.5, color: colour("--s4") }, itemStyle: { color: colour("--s4") }, areaStyle: { color: colour("--s4"), opacity: .15 } }],
   }, { notMerge: true });
   shown.dataset.drawn = "yes";
 }
+
+// Round in seconds, minutes or hours: at most five lines.
+const step = (most) => [0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200].find((one) => most / one <= 5) || 86400;
 
 function span(s) {
   if (s < 60) return `${Math.round(s * 10) / 10} ${page.dataset.textS}`;

@@ -11,8 +11,8 @@ from notifications import feedback_door
 from notifications.admin import campaigns, mailbox, policy, recipients
 from operations.admin import news as news_page
 from operations.admin import page as operations
-
 from operations.admin import redriving
+
 handler500 = "engagement.error_pages.failed"
 seen = admin.site.admin_view  # logged in, as a member
 urlpatterns = [
@@ -44,7 +44,6 @@ urlpatterns = [
     path("admin/notifications/policy/", seen(policy.policy), name="sending_policy"),
     path("admin/notifications/policy/topics/", seen(policy.topics), name="topics"),
     path("admin/news/", seen(news_page.channel), name="news_channel"),
-    path("admin/", admin.site.urls),
     path("admin/operations/", seen(operations.page), name="operations"),
     path("admin/operations/now", seen(operations.now), name="operations_now"),
     path("admin/operations/redrive/begin/", seen(redriving.begin), name="redrive_begin"),

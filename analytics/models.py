@@ -4,7 +4,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
-from engagement.models import Organisation, Shopper, Venue, Zone
+from engagement.models import Beacon, Organisation, Shopper, Venue, Zone
 
 
 class Stay(models.Model):
@@ -181,6 +181,20 @@ class Calendar(models.Model):
 
     def __str__(self) -> str:
         return f"calendar of {self.venue_id}"
+
+
+class BeaconHeard(models.Model):
+    """That a beacon was heard in an hour, and when last. Written by the stream, kept for nine days: a beacon that falls silent is known by it."""
+
+    beacon = models.ForeignKey(Beacon, on_delete=models.CASCADE, db_index=False, db_constraint=False)
+    hour = models.IntegerField()  # hours since 1970, UTC
+    at = models.DateTimeField()  # by the events
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["beacon", "hour"], name="beacon_heard_once")]
+
+    def __str__(self) -> str:
+        return f"{self.beacon_id} {self.at:%Y-%m-%d %H:%M}"
 
 
 class Regular(models.Model):

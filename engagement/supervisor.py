@@ -46,6 +46,7 @@ def _house() -> list[Process]:
         Process("worker", [*worker, "--queues", "atrium"], environment=_QUIET, floor=WORK),
         Process("sender", [*worker, "--queues", "sending", "--hostname", "sender@%h"], environment=_QUIET, floor=WORK),
         Process("scheduler", [*_CELERY, "beat", "--pidfile", "", "--loglevel", "INFO"], floor=WORK),
+        Process("watch", [*_MANAGE, "watch"], floor=WORK),
     ]
 
 

@@ -3,9 +3,10 @@
 import logging
 
 from celery import shared_task
+from django.db import connection
 from django.utils import timezone
 
-from engagement import database, idempotency, imports, partitions
+from engagement import database, heartbeats, idempotency, imports, partitions
 
 logger = logging.getLogger(__name__)
 
@@ -17,6 +18,13 @@ def make_partitions() -> None:
         made = partitions.ensure(connection)
     if made:
         logger.info("Made %s partitions, up to %s.", len(made), made[-1])
+
+
+@shared_task
+def beat(process: str) -> None:
+    """Every ten seconds, on each queue: whoever takes this takes tasks."""
+    with connection.cursor() as cursor:
+        heartbeats.beat(cursor.connection, process)
 
 
 @shared_task

@@ -92,6 +92,7 @@ PATHS: Final = {
     "analytics.Recut": "organisation",
     "analytics.ZoneDay": "zone__organisation",
     "analytics.Calendar": "venue__organisation",
+    "analytics.BeaconHeard": "beacon__organisation",
     "analytics.Regular": "organisation",
     "analytics.Trial": "organisation",
     "analytics.TrialSlice": "trial__organisation",

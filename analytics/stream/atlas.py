@@ -7,6 +7,7 @@ import psycopg
 
 from analytics.places import BEGINNING, Placement, Places, Version
 from analytics.stream.batch import to_us
+from analytics.stream.heard import Heard
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -14,10 +15,11 @@ _FIRST_YEAR: Final = 2  # a version valid from the year 1 is valid from the begi
 
 
 class Atlas:
-    """Places by organisation. Ask inside the transaction, after the locks: the revision decides what is remembered."""
+    """Places by organisation, and what is noted of them. Ask inside the transaction, after the locks: the revision decides what is remembered."""
 
     def __init__(self) -> None:
         self._known: dict[int, tuple[int, Places]] = {}
+        self.heard = Heard()
 
     def of(self, connection: Connection, organisation: int) -> Places:
         found = connection.execute("SELECT places_revision FROM engagement_organisation WHERE id = %s", [organisation]).fetchone()

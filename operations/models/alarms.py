@@ -37,7 +37,8 @@ class Alarm(models.Model):
     calm_since = models.DateTimeField(null=True)  # while it is wrong: since when what it reads is right again
     value = models.FloatField(null=True)  # the last reading; null where it could not be read
     evaluated_at = models.DateTimeField()
-    silent_until = models.DateTimeField(null=True)
+    silent_until = models.DateTimeField(null=True)  # asked for while it is wrong, or ahead of it
+    silent_by = models.CharField(max_length=150, blank=True)
     incident = models.ForeignKey("Incident", on_delete=models.SET_NULL, null=True, related_name="+")  # the latest
 
     class Meta:
@@ -59,6 +60,8 @@ class Incident(models.Model):
     began_at = models.DateTimeField()
     over_at = models.DateTimeField(null=True)  # resolved; the same incident goes on where the alarm fires again soon
     firings = models.PositiveIntegerField(default=1)
+    told_at = models.DateTimeField(null=True)  # when a post was left of it last, and of which reading: what changed little since is not told again
+    told_value = models.FloatField(null=True)
     channel = models.CharField(max_length=64, blank=True)  # of Slack, where its message is; empty where a webhook took it, or nobody
     thread = models.CharField(max_length=64, blank=True)  # Slack's `ts` of its message
 

@@ -94,6 +94,7 @@ CHILDREN: Final = {
     "worker": "--queues atrium",
     "sender": "--queues sending",
     "scheduler": " beat ",
+    "watch": "manage.py watch",
     "postgres": "postgres",
 }
 

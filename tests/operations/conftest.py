@@ -49,6 +49,7 @@ class Scheduler:
     def evaluate(self) -> None:
         self.now += timedelta(seconds=30)
         evaluation.evaluate(self.now)
+        telling.tell_waiting(self.now)
 
     def run(self, minutes: float) -> None:
         for _round in range(int(minutes * 2)):
@@ -62,8 +63,9 @@ def scheduler() -> Scheduler:
 
 @pytest.fixture
 def calm(db: None) -> None:
-    """The stream works, and the next days have their partitions."""
-    Heartbeat.objects.create(process="stream-0", at=timezone.now())
+    """Every process works, and the next days have their partitions."""
+    for process in ("web", "stream-0", "figures", "worker", "sender", "scheduler", "watch"):
+        Heartbeat.objects.create(process=f"{process}@here", host="here", at=timezone.now())
     today = datetime.now(UTC).date()
     with connection.cursor() as cursor:
         partitions.ensure(cursor.connection, first=today, last=today + timedelta(days=4))

@@ -52,7 +52,7 @@ def test_an_old_inbox_row_fires_until_the_stream_takes_it(calm: None, slack: Fak
 
 
 def test_a_stream_without_heartbeat_fires_until_one_beats(calm: None, slack: FakeSlack, scheduler: Scheduler) -> None:
-    Heartbeat.objects.update(at=scheduler.now)
+    Heartbeat.objects.filter(process__startswith="stream").update(at=scheduler.now)
     scheduler.run(minutes=3)
     assert slack.titles == ["🔴 The stream is silent"]
     with connection.cursor() as cursor:
@@ -62,7 +62,7 @@ def test_a_stream_without_heartbeat_fires_until_one_beats(calm: None, slack: Fak
 
 
 def test_a_stream_that_never_ran_fires_and_other_processes_do_not_speak_for_it(calm: None, slack: FakeSlack, scheduler: Scheduler) -> None:
-    Heartbeat.objects.update(process="door")
+    Heartbeat.objects.filter(process__startswith="stream").delete()
     scheduler.run(minutes=2)
     assert slack.titles == ["🔴 The stream is silent"]
     assert "as long as it exists" in slack.messages[0]["text"]
@@ -117,7 +117,7 @@ def test_a_day_that_nobody_makes_fires_until_it_is_made(slack: FakeSlack, schedu
 
 @pytest.mark.parametrize("declaration", ALARMS, ids=lambda declaration: declaration.name)
 def test_every_alarm_says_what_is_wrong_and_what_to_do(declaration: Declaration) -> None:
-    for text in (declaration.reads, declaration.sentence % {"value": declaration.show(declaration.above)}, declaration.remedy):
+    for text in (declaration.threshold(), declaration.reads, declaration.sentence % {"value": declaration.show(declaration.limit)}, declaration.remedy):
         assert str(text).endswith(".")
     assert 0 < len(str(declaration.title)) <= 60
     assert len(DECLARED) == len(ALARMS)

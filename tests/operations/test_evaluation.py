@@ -4,7 +4,7 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import asdict, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 import pytest
@@ -12,7 +12,7 @@ from django.db import IntegrityError, connection, connections, transaction
 from django.utils import timezone
 
 from engagement.models import Heartbeat, Inbox, Organisation, SetAside
-from operations import alarms, evaluation
+from operations import alarms, evaluation, telling
 from operations.alarms import DECLARED
 from operations.blocks import Notice
 from operations.models import MOVES, Alarm, AlarmEvent, Delivery, Incident, Kind, Post, State
@@ -35,7 +35,7 @@ def test_a_short_trouble_is_in_the_history_and_nobody_is_told(calm: None, slack:
     assert (told(), slack.requests) == ([], 0)
 
 
-def test_an_alarm_that_flaps_ten_times_is_told_once_and_once_more_when_it_is_over(
+def test_an_alarm_that_flaps_ten_times_in_its_calm_is_told_once_and_once_more_when_it_is_over(
     calm: None, slack: FakeSlack, scheduler: Scheduler, acme: Organisation
 ) -> None:
     for _flap in range(10):
@@ -46,9 +46,35 @@ def test_an_alarm_that_flaps_ten_times_is_told_once_and_once_more_when_it_is_ove
     assert slack.titles == ["🟠 Requests are set aside"]
     scheduler.run(minutes=3)
     assert slack.titles == ["🟠 Requests are set aside", "🟢 Over: Requests are set aside"]
+
+
+def flaps(scheduler: Scheduler, organisation: Organisation, times: int) -> list[float]:
+    """Wrong for a minute, then right until it is over, again and again. Minutes that each calm took."""
+    calms = []
+    for _flap in range(times):
+        row = poison(organisation)
+        scheduler.run(minutes=1)
+        row.delete()
+        began = scheduler.now
+        while Alarm.objects.get(name="requests-set-aside").state != State.RESOLVED:
+            scheduler.evaluate()
+        calms.append((scheduler.now - began).total_seconds() / 60)
+    return calms
+
+
+def test_ten_flaps_are_one_incident_and_each_asks_for_a_longer_calm(calm: None, slack: FakeSlack, scheduler: Scheduler, acme: Organisation) -> None:
+    scheduler.now -= timedelta(days=1)
+    calms = flaps(scheduler, acme, 10)
+    assert calms == [2.5, 4.5, 8.5, 16.5, *[30.5] * 6]
+    incident = Incident.objects.get()
+    assert (incident.firings, incident.over_at) == (10, scheduler.now)
+    assert [kind for _alarm, kind, _how in told()] == ["fired", "over", *["changed", "over"] * 9]
+    assert len(slack.titles) <= 12  # a webhook cannot edit, and yet is told far less than each of it
+    scheduler.run(minutes=31)
     poison(acme)
     scheduler.run(minutes=1)
-    assert slack.titles[2:] == ["🟠 Requests are set aside"]  # after a calm, it is a new trouble
+    assert Incident.objects.count() == 2  # after such a calm it is a new trouble
+    assert [kind for _alarm, kind, _how in told()][-1:] == ["fired"]
 
 
 def test_what_cannot_be_read_fires_itself_and_costs_the_others_nothing(
@@ -74,7 +100,7 @@ def test_what_cannot_be_read_fires_itself_and_costs_the_others_nothing(
 
 def test_a_reading_that_fails_once_wakes_nobody(calm: None, slack: FakeSlack, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(alarms, "COUNTED_UP_TO", "no number")
+        patched.setattr(alarms.declaration, "COUNTED_UP_TO", "no number")
         scheduler.evaluate()
     scheduler.run(minutes=3)
     assert told() == []
@@ -128,13 +154,18 @@ def test_history_is_kept_for_its_time_and_what_waits_is_kept_until_it_is_told(ca
 @pytest.mark.django_db(transaction=True)
 def test_two_schedulers_at_once_tell_once(slack: FakeSlack, acme: Organisation, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evaluation, "ALARMS", (DECLARED["requests-set-aside"],))
+
+    def round_of(at: datetime) -> None:
+        evaluation.evaluate(at)
+        telling.tell_waiting(at)
+
     now = timezone.now()
-    for round_ in range(10):
+    for hours in range(10):
         poison(acme)
-        at_once(partial(evaluation.evaluate, now + timedelta(hours=round_)))
+        at_once(partial(round_of, now + timedelta(hours=hours)))
         SetAside.objects.all().delete()
         for minutes in (1, 3):
-            at_once(partial(evaluation.evaluate, now + timedelta(hours=round_, minutes=minutes)))
+            at_once(partial(round_of, now + timedelta(hours=hours, minutes=minutes)))
     assert slack.titles == ["🟠 Requests are set aside", "🟢 Over: Requests are set aside"] * 10
     assert told() == [("requests-set-aside", "fired", "sent"), ("requests-set-aside", "over", "sent")] * 10
 
@@ -174,9 +205,10 @@ def test_while_slack_is_waited_for_no_transaction_is_open(slack: FakeSlack, monk
         connections.close_all()
 
     slack.watch = look
-    Heartbeat.objects.create(process="stream-0", at=timezone.now() - timedelta(hours=1))
+    Heartbeat.objects.create(process="stream-0@here", host="here", at=timezone.now() - timedelta(hours=1))
     for seconds in (0, 40):
         evaluation.evaluate(timezone.now() + timedelta(seconds=seconds))
+        telling.tell_waiting(timezone.now() + timedelta(seconds=seconds))
     assert slack.titles == ["🔴 The stream is silent"]
     assert seen and set(seen) == {"idle"}
 

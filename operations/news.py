@@ -197,7 +197,7 @@ def _venue(organisation: Organisation, root: Zone, monday: date, now: datetime) 
     place = Subject("zone", root.key, root.name, (root.pk,))
     visitors, visits, dwell = weekly.summary(organisation=organisation, place=place, stores=[], monday=monday, now=now).figures[:3]
     told = (f"{cell.label} {cell.text}" + (f" ({cell.change})" if cell.change else "") for cell in (visitors, visits, dwell))
-    return f"{root.name}: {', '.join(told)}"
+    return f"{root.name}: {' · '.join(told)}"
 
 
 # --- Words ------------------------------------------------------------------------------------------------------------------

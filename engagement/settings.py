@@ -78,6 +78,7 @@ DATABASE_IAM = environment.by_role("DATABASE_IAM", region=AWS_REGION)
 DATABASES = databases()
 REPORTS_DATABASE = "replica" if "replica" in DATABASES else "default"
 BROKER_URL = environment.broker("BROKER_URL")
+BACKUP_URL = environment.place("BACKUP_URL", str(VAR / "backups") if EMBEDDED else "")
 BROKER_QUEUES = environment.queues("BROKER_QUEUES")
 BACKUP_URL = environment.place("BACKUP_URL", str(VAR / "backups") if EMBEDDED else "")
 SLACK_WEBHOOK_URL = environment.webhook("SLACK_WEBHOOK_URL")

@@ -14,7 +14,7 @@ from engagement import faults
 ROOT: Final = Path(__file__).resolve().parents[2]
 APPS: Final = ("engagement", "analytics", "notifications", "operations")
 READERS: Final = {
-    *("text", "integer", "flag", "choice", "host", "hosts", "broker", "mail", "webhook", "secret", "public_address", "topics", "by_role", "folder", "queues", "get"),
+    *("text", "integer", "flag", "choice", "host", "hosts", "broker", "mail", "webhook", "secret", "public_address", "topics", "place", "by_role", "folder", "queues", "get"),
     *("bot_token", "channel", "trial_address", "page_address", "mail_addresses"),
 }
 OUTSIDE: Final = {"NO_COLOR", "DJANGO_SETTINGS_MODULE"}  # conventions of terminals and of Django

@@ -53,6 +53,8 @@ ELSEWHERE: Final = {
     "import.": "engagement/test_imports.py",
     "plan.": "faults/test_sending.py",
     "send.": "faults/test_sending.py",
+    "backup.": "faults/test_backup.py",
+    "restore.": "faults/test_backup.py",
     "work.": "faults/test_redrive.py",
 }
 

@@ -178,7 +178,7 @@ def _move(alarm: Alarm, after: str, now: datetime, sentence: str, *, by: str = "
         by = by or (alarm.silent_by if after == State.SILENCED else "")
     elif after == State.RESOLVED and alarm.incident is not None:
         alarm.incident.over_at = now
-        alarm.incident.save()
+        alarm.incident.save(update_fields=["over_at"])  # its thread is written meanwhile by whoever tells
     event = AlarmEvent.objects.create(
         alarm=alarm, incident=alarm.incident, from_state=alarm.state, to_state=after, at=now, value=alarm.value, sentence=sentence, by=by
     )
@@ -193,7 +193,7 @@ def _begin(alarm: Alarm, now: datetime) -> None:
     if last is not None and last.over_at is not None and now - last.over_at <= SAME_TROUBLE:
         last.over_at = None
         last.firings += 1
-        last.save()
+        last.save(update_fields=["over_at", "firings"])
     else:
         alarm.incident = Incident.objects.create(alarm=alarm, began_at=now)
 
@@ -228,7 +228,7 @@ def _differs_much(value: float, told: float | None) -> bool:
 def _leave(incident: Incident, kind: str, notice: Notice, value: float | None, now: datetime) -> None:
     Post.objects.create(kind=kind, incident=incident, notice=asdict(notice), created_at=now, not_before=now)
     incident.told_at, incident.told_value = now, value
-    incident.save()
+    incident.save(update_fields=["told_at", "told_value"])
 
 
 def _let_go(alarm: Alarm, now: datetime) -> None:

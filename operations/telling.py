@@ -32,7 +32,9 @@ UNSURE_LONGEST: Final = timedelta(minutes=10)
 NEWS_LONGEST: Final = timedelta(hours=1)  # between two tries of news; an address that was withdrawn is asked no more often
 NEWS_LATEST: Final = timedelta(days=7)  # later nobody wants them
 NEWS_FOR_S: Final = 10.0  # in one go, so that the operators' line is never kept waiting for long
-STEADY: Final = timedelta(minutes=10)  # how long an alarm that comes and goes stays away until its end is told, where a message cannot be edited
+STEADY: Final = timedelta(
+    minutes=30
+)  # how long an alarm that came back stays away until its end is told, where no message can be edited: later it is another trouble
 MAIL_AFTER: Final = timedelta(minutes=5)
 _mail_not_before: dict[str, datetime] = {}  # of this process, after a mail that did not leave
 

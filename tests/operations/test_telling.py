@@ -149,8 +149,9 @@ def test_with_a_webhook_the_second_end_is_told_when_it_has_stayed_away(db: None,
     assert slack.titles == ["🔴 first title", "🟢 Over: first title", "🔴 first title"]
     fires("second")  # is not kept waiting by the end that is held back
     telling.tell_waiting(later(now, minutes=58))
+    telling.tell_waiting(later(now, minutes=86))
     assert slack.titles[3:] == ["🔴 second title"]
-    telling.tell_waiting(later(now, minutes=68))
+    telling.tell_waiting(later(now, minutes=88))
     assert slack.titles[4:] == ["🟢 Over: first title"]
     assert not Post.objects.filter(delivery="waiting").exists()
 

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from analytics.stream.heard import KEPT_DAYS
 from engagement import heartbeats
-from operations import evaluation, readings, telling
+from operations import evaluation, news, readings, telling, work
 
 log = logging.getLogger("atrium.watch")
 
@@ -37,6 +37,8 @@ class Watch:
             "readings": readings.take,
             "alarms": evaluation.evaluate,
             "telling": telling.tell_waiting,
+            "news": news.look,
+            "parked work": work.advance,
             "forgetting": self.forget,
         }
 

@@ -96,6 +96,10 @@ def percent(value: float) -> str:
     return f"{display.number(value * 100, 0)} %"
 
 
+def times(value: float) -> str:
+    return gettext("%(number)s times") % {"number": display.number(value, 1)}
+
+
 def days(value: float) -> str:
     number = math.floor(value)
     return ngettext("%(number)s day", "%(number)s days", number) % {"number": display.number(number, 0)}

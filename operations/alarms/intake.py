@@ -17,6 +17,7 @@ from analytics.models import Stay
 from engagement import opening
 from engagement.models import Inbox, SetAside, Venue
 from engagement.protocols.refusals import Reason
+from operations import work
 from operations.alarms import declaration
 from operations.alarms.declaration import Declaration, Found, Severity, count, exact, percent
 
@@ -46,6 +47,17 @@ def requests_refused(now: datetime) -> Found:
 
 def requests_set_aside(now: datetime) -> float:
     return SetAside.objects.filter(replayed_at=None)[: declaration.COUNTED_UP_TO].count()
+
+
+def parked(now: datetime) -> Found:
+    """Messages and notices that were tried often enough, by kind; requests that are set aside have an alarm of their own."""
+    found: dict[str, int] = {}
+    with connection.cursor() as cursor:
+        for kind in work.kinds():
+            if kind.name != "requests":
+                cursor.execute(f"SELECT count(*) FROM (SELECT 1 FROM ({kind.parked}) p LIMIT {declaration.COUNTED_UP_TO}) c")
+                [(found[kind.name],)] = cursor.fetchall()
+    return Found(min(sum(found.values()), declaration.COUNTED_UP_TO), tuple(name for name, number in found.items() if number))
 
 
 # Two hours, since the one that has just begun says little; each behind the organisation's own index.
@@ -165,6 +177,18 @@ ALARMS: Final = (
         show=count,
         sentence=_("Requests set aside because they cannot be processed: %(value)s. Their events are kept, but are in no stay."),
         remedy=_("Open Set aside in the web admin as an owner of the organisation, read the error, and send them on when its cause is mended."),
+    ),
+    Declaration(
+        name="work-parked",
+        title=_("Work is parked"),
+        reads=_("How many messages and notices about mail were tried often enough, and wait for somebody to send them on."),
+        read=parked,
+        above=0,
+        every=timedelta(minutes=1),
+        severity=Severity.WARNING,
+        show=count,
+        sentence=_("Messages and notices that failed so often that they are tried no more: %(value)s."),
+        remedy=_("Look at Parked work on the operations page, or type manage.py work: mend the cause, then send it on; the first is tried alone."),
     ),
     Declaration(
         name="events-rejected",

@@ -10,13 +10,14 @@ from django.conf import settings
 from django.db import connection
 from django.utils.translation import gettext_lazy as _
 
-from engagement import partitions
+from engagement import disk, partitions
 from operations import readings
-from operations.alarms.declaration import Declaration, Found, Severity, Unreadable, days, exact, percent, span
-from operations.models import Reading
+from operations.alarms.declaration import Declaration, Found, Severity, Unreadable, days, exact, percent, span, times
+from operations.models import Backup, Reading
 
 READING_OLD: Final = timedelta(minutes=5)
 CERTIFICATE_OLD: Final = timedelta(hours=3)  # it is asked for once an hour
+BACKUP_OLD: Final = timedelta(hours=26)  # one a day, and the time that it takes itself
 CERTIFICATE_DAYS: Final = 21  # what renews certificates by itself does so 30 days before the end: nine days of failures are enough
 FAR_OFF: Final = 10_000.0  # days
 
@@ -35,6 +36,25 @@ def connections_used(now: datetime) -> float:
         )
         [(share,)] = cursor.fetchall()
     return float(share)
+
+
+def room_on_disk(now: datetime) -> float:
+    """How many times what the door keeps in reserve (engagement.disk) is free. Not a share of the disk: a tenth of a large one is plenty."""
+    with connection.cursor() as cursor:
+        found = disk.free(cursor.connection)
+    return found.free_bytes / found.reserve if found else FAR_OFF
+
+
+def backup_age(now: datetime) -> float:
+    """Seconds since the newest backup that is kept; where there never was one, since the installation began. 0 where none are to be made here."""
+    if not settings.BACKUP_URL:
+        return 0.0
+    made = Backup.objects.filter(removed_at=None, problem="").order_by("-made_at").values_list("made_at", flat=True).first()
+    if made is None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT min(applied) FROM django_migrations")
+            [(made,)] = cursor.fetchall()
+    return max(0.0, float((now - made).total_seconds())) if made else 0.0
 
 
 def replica_lag(now: datetime) -> float:
@@ -84,6 +104,34 @@ ALARMS: Final = (
         show=percent,
         sentence=_("Of the connections that the database allows, %(value)s are used. When none is left, the door answers 503."),
         remedy=_("Look in pg_stat_activity who holds them: a process that was started too often, or a program beside Atrium. Else raise max_connections."),
+    ),
+    Declaration(
+        name="disk-nearly-full",
+        title=_("The database's disk is nearly full"),
+        reads=_("How much room the database's disk has, in times of the reserve below which the door refuses requests."),
+        read=room_on_disk,
+        below=5,
+        lasting=timedelta(minutes=1),
+        every=timedelta(minutes=1),
+        severity=Severity.CRITICAL,
+        show=times,
+        sentence=_(
+            "The room on the database's disk is %(value)s its reserve. Below the reserve itself the door refuses requests, so that the database can go on."
+        ),
+        remedy=_(
+            "Make the disk larger or delete what does not belong there. Let organisations keep raw events for fewer days. Look at what manage.py doctor says."
+        ),
+    ),
+    Declaration(
+        name="backup-old",
+        title=_("The last backup is old"),
+        reads=_("How old the newest backup is."),
+        read=backup_age,
+        above=BACKUP_OLD.total_seconds(),
+        severity=Severity.WARNING,
+        show=span,
+        sentence=_("The newest backup is %(value)s old. What happens to the database now takes everything since with it."),
+        remedy=_("Run manage.py backup and read what it says; then look why whatever calls it each night did not."),
     ),
     Declaration(
         name="replica-behind",

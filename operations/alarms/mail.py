@@ -6,6 +6,7 @@ from typing import Final
 from django.utils.translation import gettext_lazy as _
 
 from notifications import rates
+from notifications.feedback import notices
 from notifications.models import Campaign, CampaignState, FeedbackNotice, SendingAccount
 from operations.alarms import declaration
 from operations.alarms.declaration import Declaration, Found, Severity, count
@@ -35,8 +36,8 @@ def campaigns_paused_by_themselves(now: datetime) -> Found:
 
 
 def notices_not_applied(now: datetime) -> float:
-    """Those that were given up are among them: they stay until a person has looked."""
-    return FeedbackNotice.objects.filter(applied_at=None, received_at__lt=now - NOTICES_WAIT)[: declaration.COUNTED_UP_TO].count()
+    """Those that were given up are parked work, and not among them."""
+    return FeedbackNotice.objects.filter(applied_at=None, attempts__lt=notices.TRIES, received_at__lt=now - NOTICES_WAIT)[: declaration.COUNTED_UP_TO].count()
 
 
 ALARMS: Final = (
@@ -96,6 +97,6 @@ ALARMS: Final = (
         severity=Severity.WARNING,
         show=count,
         sentence=_("Notices about mail that wait for more than five minutes: %(value)s. Bounces and complaints in them are not known yet."),
-        remedy=_("Look whether the worker runs and what its log says. Notices that failed eight times are left alone: the log names their errors."),
+        remedy=_("Look whether the worker runs and what its log says last, and start it again. Notices that fail eight times are parked."),
     ),
 )

@@ -11,7 +11,7 @@ from notifications import feedback_door
 from notifications.admin import campaigns, mailbox, policy, recipients
 from operations.admin import news as news_page
 from operations.admin import page as operations
-from operations.admin import redriving
+from operations.admin import redriving, verbs
 
 handler500 = "engagement.error_pages.failed"
 seen = admin.site.admin_view  # logged in, as a member
@@ -46,6 +46,9 @@ urlpatterns = [
     path("admin/news/", seen(news_page.channel), name="news_channel"),
     path("admin/operations/", seen(operations.page), name="operations"),
     path("admin/operations/now", seen(operations.now), name="operations_now"),
+    path("admin/operations/alarm/<str:name>/acknowledge/", seen(verbs.acknowledge), name="alarm_acknowledge"),
+    path("admin/operations/alarm/<str:name>/silence/", seen(verbs.silence), name="alarm_silence"),
+    path("admin/operations/alarm/<str:name>/unsilence/", seen(verbs.unsilence), name="alarm_unsilence"),
     path("admin/operations/redrive/begin/", seen(redriving.begin), name="redrive_begin"),
     path("admin/operations/redrive/<int:pk>/stop/", seen(redriving.stop), name="redrive_stop"),
     path("admin/", admin.site.urls),

@@ -67,7 +67,12 @@ class AlarmAdmin(InstallationAdmin):
     def change_view(self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None) -> HttpResponse:
         alarm = self.get_object(request, object_id)
         events = [standing.change(event) for event in alarm.events.order_by("-pk")[:LATEST_EVENTS]] if alarm else []
-        more = {"title": alarm and standing.title(alarm.name), "alarm": alarm, "runbook": runbook.section(object_id), "events": events}
+        more = {
+            "title": alarm and standing.title(alarm.name),
+            "one": alarm and alarm.name in DECLARED and standing.standing(DECLARED[alarm.name], alarm),
+            "runbook": runbook.section(object_id),
+            "events": events,
+        }
         return super().change_view(request, object_id, form_url, {**more, **(extra_context or {})})  # type: ignore[no-any-return]
 
 

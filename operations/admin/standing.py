@@ -93,19 +93,18 @@ def standing(declared: Declaration, alarm: Alarm | None) -> Standing:
         state=alarm.state,
         tag=display.tag(State(alarm.state).label, TONES[State(alarm.state)]),
         since=display.moment(alarm.since),
-        until=display.moment(alarm.silent_until) if alarm.state == State.SILENCED and alarm.silent_until else "",
+        until=display.moment(alarm.silent_until) if alarm.silent_until else "",
         reading=reading(alarm.name, alarm.value),
         sentence=_sentence(declared, alarm) if wrong or alarm.state == State.PENDING else str(declared.reads),
         wrong=wrong,
-        may=verbs(alarm.state),
+        may=verbs(alarm),
     )
 
 
-def verbs(state: str) -> tuple[str, ...]:
-    """What somebody may do with an alarm in this state."""
-    if state == State.FIRING:
-        return ("acknowledge", "silence")
-    return {State.ACKNOWLEDGED: ("silence",), State.PENDING: ("silence",), State.SILENCED: ("unsilence", "silence")}.get(State(state), ("silence",))
+def verbs(alarm: Alarm) -> tuple[str, ...]:
+    """What somebody may do with it. One that is right may be silenced too, before works that will upset it."""
+    at_it = ("acknowledge",) if alarm.state == State.FIRING else ()
+    return (*at_it, "unsilence" if alarm.silent_until else "silence")
 
 
 def reading(name: str, value: float | None) -> str:

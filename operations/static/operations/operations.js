@@ -59,7 +59,7 @@ function merge(old, fresh) {
   let next = old.firstChild;
   const kept = new Map([...old.children].filter((one) => one.id).map((one) => [one.id, one]));
   for (const child of [...fresh.childNodes]) {
-    const same = child.id ? kept.get(child.id) : like(next, child) ? next : null;
+    const same = child.id ? kept.get(child.id) : alike(next, child);
     if (same) {
       if (same === next) next = next.nextSibling;
       else old.insertBefore(same, next);
@@ -73,7 +73,11 @@ function merge(old, fresh) {
   }
 }
 
-const like = (one, other) => one && one.nodeType === other.nodeType && one.nodeName === other.nodeName && !one.id;
+// The next without a name of its own that is of the same kind; of texts, which say little alone, only the very next.
+function alike(next, child) {
+  for (let one = next; one; one = child.nodeType === Node.TEXT_NODE ? null : one.nextSibling) if (one.nodeName === child.nodeName && !one.id) return one;
+  return null;
+}
 
 // Somebody is typing in it: it goes when he has left it.
 const busy = (node) => node.nodeType === Node.ELEMENT_NODE && [...node.querySelectorAll("input, select")].some((one) => one === document.activeElement || (one.type !== "hidden" && one.value !== one.defaultValue && "defaultValue" in one));

@@ -103,7 +103,7 @@ def resume(campaign: Campaign, *, by: str, now: datetime | None = None) -> Campa
         if needs_approval(locked):
             raise NotApproved
         if Run.objects.filter(campaign=locked, finished_at=None).exists():
-            return _move(locked, CampaignState.SENDING, by, pause_reason="")
+            return _move(locked, CampaignState.SENDING, by, pause_reason="", judged_from=now)
         if locked.recurrence and (locked.send_at is None or begins_at(locked) <= now):
             locked.send_at = _next(locked, now)
         if locked.send_at is None or begins_at(locked) <= now:
@@ -158,6 +158,7 @@ def release_some(campaign: Campaign, *, by: str, now: datetime, reason: str | No
             cursor.execute(_RELEASE, told)
             released = cursor.fetchall()
         Run.objects.filter(pk__in={run for _id, run in released}).update(finished_at=None)
+        Campaign.objects.filter(pk=locked.pk).update(judged_from=now)
         if released and locked.state in (CampaignState.SCHEDULED, CampaignState.FINISHED):
             _move(locked, CampaignState.SENDING, by, finished_at=None)
     return [id for id, _run in released]

@@ -58,11 +58,13 @@ def finish(now: datetime) -> None:
 
 
 def stop_if_failing(run: int) -> bool:
-    """Pause a campaign of which too large a share fails or bounces; it says so itself."""
+    """Pause a campaign of which too large a share fails or bounces, since somebody last said that it should go on; it says so itself."""
     with connection.cursor() as cursor:
         cursor.execute(
-            """SELECT count(*) FILTER (WHERE state IN ('failed', 'bounced')), count(*) FROM notifications_message
-                WHERE run_id = %s AND state IN ('sent', 'delivered', 'bounced', 'complained', 'failed', 'unknown')""",
+            """SELECT count(*) FILTER (WHERE m.state IN ('failed', 'bounced')), count(*) FROM notifications_message m
+                 JOIN notifications_campaign c ON c.id = m.campaign_id
+                WHERE m.run_id = %s AND m.state IN ('sent', 'delivered', 'bounced', 'complained', 'failed', 'unknown')
+                  AND (c.judged_from IS NULL OR m.updated_at >= c.judged_from)""",
             [run],
         )
         [(failed, tried)] = cursor.fetchall()

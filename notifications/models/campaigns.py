@@ -84,6 +84,7 @@ class Campaign(models.Model):
     state = models.CharField(max_length=10, choices=CampaignState.choices, default=CampaignState.DRAFT)
     pause_reason = models.CharField(max_length=200, blank=True)
     paused_itself = models.BooleanField(default=False)  # not by a person: an alarm says so while it is paused
+    judged_from = models.DateTimeField(null=True)  # what failed before does not pause it: a person says that the cause is mended
     revision = models.PositiveIntegerField(default=1)  # raised by each change of what is said or to whom
     approved_revision = models.PositiveIntegerField(null=True)  # which of them somebody else approved
     approved_by = models.CharField(max_length=150, blank=True)

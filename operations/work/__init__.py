@@ -2,7 +2,7 @@
 
 from operations.work.kinds import Kind
 from operations.work.listing import Parked, kinds, may, number_parked, parked
-from operations.work.redrives import AlreadyUnderWay, IllegalMove, NothingParked, Refused, advance, redrive, stop
+from operations.work.redrives import AlreadyUnderWay, IllegalMove, NothingParked, Refused, advance, held_up, redrive, stop
 from operations.work.sums import DoesNotAddUp, Sums, reconcile
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Refused",
     "Sums",
     "advance",
+    "held_up",
     "kinds",
     "may",
     "number_parked",

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from engagement import set_aside
@@ -16,7 +17,7 @@ from engagement.tenancy import Action
 from notifications import campaigns
 from notifications.delivery import record
 from notifications.feedback import notices
-from notifications.models import Campaign, Message, Reason
+from notifications.models import Campaign, CampaignState, Message, MessageState, Reason
 
 Release = Callable[[int | None, Sequence[int], datetime, bool], list[int]]
 
@@ -27,7 +28,8 @@ class Kind:
 
     `fate`: an expression for what became of the row with the number `i.item` since it was released, as a state of RedriveItem; nothing
     where there is no such row. `release` lets those of the numbers go that are the organisation's and still parked, and returns them; with
-    True they have one try, so that soon is known how it went.
+    True they have one try, so that soon is known how it went. `held_up`: why those of the numbers that were sent on cannot go now, for a
+    person; nothing where they can.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Kind:
     parked: str
     fate: str
     release: Release
+    held_up: Callable[[Sequence[int]], str] = lambda _ids: ""
 
 
 def like(text: str) -> str:
@@ -62,6 +65,12 @@ def _release_messages(organisation: int | None, ids: Sequence[int], now: datetim
         except campaigns.WrongState:
             continue
     return released
+
+
+def _paused(ids: Sequence[int]) -> str:
+    waiting = Message.objects.filter(pk__in=ids, state=MessageState.PLANNED)
+    paused = Campaign.objects.filter(pk__in=waiting.values("campaign"), state=CampaignState.PAUSED).order_by("pk").values_list("key", flat=True)
+    return gettext("They go when somebody resumes the campaign %(key)s.") % {"key": paused[0]} if paused else ""
 
 
 def _release_notices(organisation: int | None, ids: Sequence[int], now: datetime, last_try: bool) -> list[int]:
@@ -95,6 +104,7 @@ KINDS: Final = (
                             WHEN m.state IN ('skipped', 'unknown') THEN 'gone' ELSE 'done' END
                   FROM notifications_message m WHERE m.id = i.item""",
         release=_release_messages,
+        held_up=_paused,
     ),
     Kind(
         name="notices",

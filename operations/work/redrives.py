@@ -35,6 +35,7 @@ CAUGHT_UP: Final = timedelta(minutes=1)  # no more is released at once than in s
 UNDER_WAY: Final = 60  # seconds' worth of items that may be sent on and not at their end: whoever works on them may stand still
 FAILED_MOST: Final = 0.2  # share of those at their end that may be parked again
 FEW: Final = 5  # parked again, from which on their share says something
+LOOKED_AT: Final = 100  # of those that wait, when somebody asks why
 KEPT: Final = timedelta(days=90)
 OPEN: Final = (State.CANARY, State.RELEASING, State.SETTLING)
 
@@ -108,6 +109,12 @@ def stop(redrive: Redrive, by: str, now: datetime | None = None) -> bool:
             return False
         _stop(locked, _("Stopped by %(who)s.") % {"who": by}, now or timezone.now())
     return True
+
+
+def held_up(redrive: Redrive) -> str:
+    """Why what was sent on does not go, where that is known; for a person."""
+    waiting = RedriveItem.objects.filter(redrive=redrive, state=Item.RELEASED).order_by("item").values_list("item", flat=True)[:LOOKED_AT]
+    return DECLARED[redrive.kind].held_up(list(waiting))
 
 
 # --- What goes on by itself -----------------------------------------------------------------------------------------------

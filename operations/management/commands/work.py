@@ -125,5 +125,5 @@ def _when(at: Any) -> str:
 
 def _line(redrive: Redrive, sums: work.Sums) -> str:
     name = redrive.organisation.key if redrive.organisation else NOBODY
-    why = f" {redrive.why}" if redrive.why else ""
-    return f"redrive {redrive.pk} of {name} {redrive.kind} {redrive.cause}: {redrive.get_state_display()}. {sums}.{why}"
+    more = redrive.why or work.held_up(redrive)
+    return f"redrive {redrive.pk} of {name} {redrive.kind} {redrive.cause}: {redrive.get_state_display()}. {sums}. {more}".rstrip()

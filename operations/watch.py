@@ -15,6 +15,7 @@ from django.utils import timezone
 from analytics.stream.heard import KEPT_DAYS
 from engagement import heartbeats
 from operations import evaluation, news, readings, telling, work
+from operations.backups import ledger
 
 log = logging.getLogger("atrium.watch")
 
@@ -39,6 +40,7 @@ class Watch:
             "telling": telling.tell_waiting,
             "news": news.look,
             "parked work": work.advance,
+            "ledger": ledger.look,
             "forgetting": self.forget,
         }
 

@@ -22,7 +22,7 @@ import psycopg
 from django.utils import timezone
 
 from engagement import shoppers
-from operations.backups import databases, making
+from operations.backups import databases, making, place
 from operations.backups.place import Place
 from operations.backups.trouble import Broken
 
@@ -30,6 +30,7 @@ logger = logging.getLogger("atrium.backup")
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 FOLDER: Final = "ledger"
+EACH: Final = timedelta(seconds=55)
 EMPTY_AFTER: Final = timedelta(hours=1)  # a head alone is written so often, so that what a look goes through stays short
 MARGIN: Final = timedelta(hours=1)  # a transaction may be committed so long after the instant that its rows bear
 
@@ -150,6 +151,17 @@ def keep(where: Place, *, now: datetime | None = None) -> int:
     if new or last is None or last.database != here.database or now - last.at >= EMPTY_AFTER:
         _write(where, f"{now.astimezone(UTC):%Y%m%dT%H%M%S%f}Z", [here, *new])
     return len(new)
+
+
+_kept_at: list[datetime] = []
+
+
+def look(now: datetime) -> None:
+    """The watch calls it in each round; something is done each minute."""
+    where = place.usual()
+    if where is not None and not (_kept_at and timedelta(0) <= now - _kept_at[0] < EACH):
+        keep(where, now=now)
+        _kept_at[:] = [now]
 
 
 def read(where: Place, *, since: datetime | None = None) -> Iterator[Head | Entry]:

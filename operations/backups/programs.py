@@ -91,7 +91,8 @@ def _folder(major: int) -> Path:
 def _environment(database: str) -> dict[str, str]:
     params = connections["default"].get_connection_params()
     known = {variable: str(params[name]) for name, variable in _VARIABLES.items() if params.get(name)}
-    return {**{name: value for name, value in os.environ.items() if not name.startswith("PG")}, **known, "PGDATABASE": database}
+    mine = {"PGDATABASE": database, "PGAPPNAME": "atrium backup"}
+    return {**{name: value for name, value in os.environ.items() if not name.startswith("PG")}, **known, **mine}
 
 
 def _last_line(words: IO[bytes]) -> str:

@@ -26,7 +26,6 @@ VISIBILITY_S: Final = 300  # of SQS: a message that was taken and not confirmed 
 
 # What runs when, in UTC. A message that waited until the next one is due has nothing left to say.
 TIMETABLE: Final[dict[str, dict[str, Any]]] = {
-    "partitions made ahead": {"task": "engagement.tasks.make_partitions", "schedule": crontab(minute="7"), "options": {"expires": 3600}},
     "stored answers forgotten": {"task": "engagement.tasks.forget_answers", "schedule": crontab(minute="37"), "options": {"expires": 3600}},
     "worker works": {"task": "engagement.tasks.beat", "schedule": 10.0, "args": ("worker",), "options": {"expires": 10}},
     "sender works": {"task": "engagement.tasks.beat", "schedule": 10.0, "args": ("sender",), "options": {"expires": 10, "queue": "sending"}},

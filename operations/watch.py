@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from analytics.stream.heard import KEPT_DAYS
 from engagement import heartbeats
-from operations import evaluation, news, readings, telling, work
+from operations import evaluation, news, readings, telling, upkeep, work
 from operations.backups import ledger
 
 log = logging.getLogger("atrium.watch")
@@ -38,6 +38,7 @@ class Watch:
             "readings": readings.take,
             "alarms": evaluation.evaluate,
             "telling": telling.tell_waiting,
+            "upkeep": upkeep.look,
             "news": news.look,
             "parked work": work.advance,
             "ledger": ledger.look,

@@ -1,9 +1,10 @@
 """A question put to a report: the answer for every place that was named, with what stands beside it, in one snapshot of the database."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from analytics import crowds
 from analytics.asking import Asked, Comparison, moment_told, told
@@ -13,8 +14,10 @@ from analytics.periods import TooManyPeriods
 from analytics.reports.catalogue import Report
 from analytics.reports.coverage import coverage
 from analytics.reports.reading import DEFINITIONS, Question, Reading, Subject, reading
+from engagement import metrics
 from engagement.models import Organisation
 
+SECONDS: Final = metrics.histograms("atrium_report_seconds", "How long the answer of a report takes", "report")
 Json = dict[str, Any]
 
 
@@ -43,6 +46,13 @@ class Answer:
 
 def answer(report: Report, asked: Asked, organisation: Organisation, *, now: datetime | None = None) -> list[Answer]:
     """One for each place, in order; of a report that is about all together, one. Raises periods.TooManyPeriods."""
+    began = time.perf_counter()
+    found = _answer(report, asked, organisation, now=now)
+    SECONDS.of(report.name).observe(time.perf_counter() - began)
+    return found
+
+
+def _answer(report: Report, asked: Asked, organisation: Organisation, *, now: datetime | None) -> list[Answer]:
     wants_crowds = asked.form == "csv"
     with reading(organisation, asked.subjects, now=now) as found:
         main = _ask(report, found, asked.subjects, asked.question, crowds_too=wants_crowds)

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import numpy as np
 import psycopg
+from django.conf import settings
 
 from analytics import binary, days, facts, marks, premises, regulars
 from analytics.calendars import to_date, to_day, to_moment, to_us
@@ -23,10 +24,12 @@ from analytics.days import Cursor, Key
 from analytics.facts import Day
 from analytics.premises import Premises
 from analytics.stays import Bools, Ints
-from engagement import health
+from engagement import health, metrics
 from engagement.database import connect
 from engagement.faults import point
 
+DAYS: Final = metrics.counter("atrium_zone_days_total", "Zones' days that were made into figures, or noted")
+STEP_SECONDS: Final = metrics.histogram("atrium_figures_step_seconds", "How long one step of making figures takes, where there is something to make")
 Connection = psycopg.Connection[tuple[Any, ...]]
 logger = logging.getLogger("atrium.figures")
 
@@ -250,6 +253,7 @@ def run(*, stopping: Callable[[], bool], beside: Sequence[Callable[[Connection],
 
     `beside`: other work of this process, each a moment at a time, so that figures still come.
     """
+    metrics.begin(PROCESS, folder=settings.METRICS_FOLDER)
     pause, careful = REST_S, 0
     while not stopping():
         try:
@@ -258,7 +262,7 @@ def run(*, stopping: Callable[[], bool], beside: Sequence[Callable[[Connection],
                     began = time.monotonic()
                     health.beat(connection, PROCESS)
                     recalendar(connection)
-                    made = step(connection, careful=careful > 0)
+                    made = _timed_step(connection, careful=careful > 0)
                     for act in beside:
                         act(connection)
                     pause, careful = REST_S, max(0, careful - 1)
@@ -267,6 +271,15 @@ def run(*, stopping: Callable[[], bool], beside: Sequence[Callable[[Connection],
             logger.warning("Making figures failed, and is tried again: %s", type(error).__name__)
             _rest(pause, stopping)
             pause, careful = min(pause * 2, 30.0), CAREFUL
+
+
+def _timed_step(connection: Connection, *, careful: bool) -> int:
+    began = time.monotonic()
+    made = step(connection, careful=careful)
+    if made:
+        DAYS.inc(made)
+        STEP_SECONDS.observe(time.monotonic() - began)
+    return made
 
 
 def _rest(seconds: float, stopping: Callable[[], bool]) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from celery import Celery
 from celery.schedules import crontab
-from celery.signals import setup_logging, task_failure, task_postrun, task_prerun
+from celery.signals import beat_init, setup_logging, task_failure, task_postrun, task_prerun, worker_init
 from django.conf import settings
 from kombu.transport import TRANSPORT_ALIASES
 from psycopg.conninfo import make_conninfo
@@ -93,6 +93,16 @@ TASKS: Final = metrics.counters("atrium_tasks_total", "Calls of the timetable's 
 TASK_SECONDS: Final = metrics.histograms("atrium_task_seconds", "How long the timetable's tasks work", "task")
 SLOW_S: Final = 30.0  # a task that took longer says so; the others only when they have something to say
 logger = logging.getLogger("atrium.tasks")
+
+
+@worker_init.connect
+def name_the_worker(sender: Any, **_: Any) -> None:
+    metrics.begin("sender" if str(sender.hostname).startswith("sender@") else "worker", folder=settings.METRICS_FOLDER)
+
+
+@beat_init.connect
+def name_the_scheduler(**_: Any) -> None:
+    metrics.begin("scheduler", folder=settings.METRICS_FOLDER)
 
 
 @task_prerun.connect

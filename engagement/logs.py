@@ -27,7 +27,7 @@ process: str = next((word for word in sys.argv[1:2] if "manage" in sys.argv[0]),
 
 _ESCAPES: Final = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160), 0x2028, 0x2029)} | {10: "\\n", 13: "\\r", 9: "\\t"}
 _SANE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{3,63}")
-_KEY: Final = r"atr_(?:pub|sec|imp)_[\w-]+"
+_KEY: Final = r"atr_(?:pub|sec|imp)_[\w-]{12,}"  # longer than the beginning by which people know one
 # What is hidden, and what stands there instead. A database quotes rows in its errors, and a library the address that it asked. Repeats are bounded: a
 # long text must not take long.
 _HIDDEN: Final = tuple(

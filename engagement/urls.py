@@ -9,6 +9,7 @@ from engagement import health, purchase_door, shopper_door
 from engagement.api import NothingHere
 from notifications import feedback_door
 from notifications.admin import campaigns, mailbox, policy, recipients
+from operations import metrics
 from operations.admin import news as news_page
 from operations.admin import page as operations
 from operations.admin import redriving, verbs
@@ -54,6 +55,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("v1/feedback/ses", feedback_door.ses, name="feedback_ses"),  # engagement.asgi brings it past the device door
     path("m/", include("notifications.hosted")),
+    path("metrics", metrics.page),  # to whoever is near; to all others there is nothing
     path("healthz/live", health.live),
     path("healthz/ready", health.ready),
     path("api/v1/", include("analytics.urls")),

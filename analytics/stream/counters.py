@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import psycopg
 
+from analytics.stream import timing
 from analytics.stream.batch import Batch
 from analytics.stream.claim import Claimed
 from engagement.inbox import KIND_NAMES
@@ -50,6 +51,8 @@ def count_left_out(connection: Connection, outcome: str, rows: list[Claimed], sh
 
 def _add(connection: Connection, total: Counter[tuple[int, datetime, str]], shard: int) -> None:
     if total:
+        for (_, _, outcome), events in total.items():
+            timing.became(outcome, events)
         ordered = sorted(total)
         connection.execute(
             """INSERT INTO engagement_outcome AS t (organisation_id, hour, shard, outcome, events)

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import psycopg
+from django.conf import settings
 from psycopg import errors
 
-from analytics.stream import apply, claim, counters, erasing, events, links, presence, work
+from analytics.stream import apply, claim, counters, erasing, events, links, presence, timing, work
 from analytics.stream.atlas import Atlas
 from analytics.stream.identities import TryAgain
-from engagement import health
+from engagement import health, metrics
 from engagement.database import connect
 from engagement.faults import point
 
@@ -99,11 +100,13 @@ class Worker:
             self.forgive([shard for shard in free if shard not in locked])  # another worker was quicker
         except PASSING as error:
             logger.info("Trying again: %s", type(error).__name__)
+            timing.RETRIED.inc()
             self.forgive(free)
         except psycopg.OperationalError:
             raise  # the connection: `run` makes a new one
         except Exception as error:
             logger.warning("Shards %s failed: %s", free, describe(error))
+            timing.FAILED.inc()
         self.begun = []
         return taken
 
@@ -134,6 +137,7 @@ class Worker:
             raise
         except Exception as error:
             logger.warning("Row %s of shard %s failed alone, for the %s. time: %s", row, shard, tried, describe(error))
+            timing.FAILED.inc()
             if tried >= claim.TRIES:
                 self.put_aside(shard, row, describe(error))
             return tried >= claim.TRIES
@@ -145,6 +149,7 @@ class Worker:
         claim.set_aside(self.connection, row, error)
         claim.finish(self.connection, [shard])
         logger.error("ALARM: a request was set aside because it cannot be processed (shard %s): %s See it under Set aside in the admin.", shard, error)
+        timing.SET_ASIDE.inc()
 
     def forgive(self, shards: list[int]) -> None:
         if not self.connection.closed:
@@ -191,6 +196,7 @@ def describe(error: BaseException) -> str:
 def run(*, number: int, of: int, stopping: Callable[[], bool]) -> None:
     """Work until told to stop. A lost database is waited for, with a new connection each time."""
     rest, away = SHORTEST_REST, False
+    metrics.begin(f"stream-{number}", folder=settings.METRICS_FOLDER)
     worker: Worker | None = None
     lost: Worker | None = None  # whose connection went, with attempts under way: they say nothing of the rows
     while not stopping():

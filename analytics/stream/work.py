@@ -8,7 +8,7 @@ import psycopg
 from django.conf import settings
 
 from analytics.places import Observations, Places
-from analytics.stream import apply, batch, claim, closing, counters, erasing, events, identities, presence
+from analytics.stream import apply, batch, claim, closing, counters, erasing, events, identities, presence, timing
 from analytics.stream.atlas import Atlas
 from analytics.stream.batch import Batch
 from analytics.stream.identities import People
@@ -41,6 +41,7 @@ def attempt(connection: Connection, atlas: Atlas, shards: list[int], *, row: int
 
 
 def _transaction(connection: Connection, atlas: Atlas, shards: list[int], *, row: int | None, cautious: bool) -> tuple[list[int], int]:
+    timing.begin()
     with connection.transaction():
         locked = claim.lock(connection, shards)
         point("stream.locked")
@@ -48,12 +49,15 @@ def _transaction(connection: Connection, atlas: Atlas, shards: list[int], *, row
             return [], 0
         rows = claim.take(connection, locked) if row is None else claim.take_one(connection, row)
         point("stream.claimed")
+        timing.lap("claim")
         if rows:
             process(connection, atlas, rows, set(locked), cautious=cautious)
         if row is None:
             claim.finish(connection, locked)
         point("stream.before_commit")
     point("stream.after_commit")
+    timing.lap("commit")
+    timing.tell(len(rows))
     return locked, len(rows)
 
 
@@ -68,6 +72,8 @@ def process(connection: Connection, atlas: Atlas, rows: list[claim.Claimed], loc
     kept = people.device > 0
     said = said.take(kept[said.row])
     point("stream.identified")
+    timing.lap("identify")
+    timing.took(len(said.row))
     outcome = np.full(len(said.row), counters.DUPLICATE, dtype=object)
     fresh = ~events.repeats_in(said, people.device[said.row])
     new = np.flatnonzero(fresh)
@@ -76,6 +82,7 @@ def process(connection: Connection, atlas: Atlas, rows: list[claim.Claimed], loc
     stored[new] = True
     point("stream.stored")
     identities.remember(connection, said.take(stored), people)
+    timing.lap("store")
     zones = _fold(connection, atlas, said, stored, people, outcome)
     shard = min(locked)
     counters.count(connection, said, kept, outcome, shard)
@@ -93,9 +100,11 @@ def _fold(connection: Connection, atlas: Atlas, said: Batch, stored: Bools, peop
         point("stream.observed")
         outcome[chosen] = np.where(seen.unmatched, counters.UNMATCHED, counters.ACCEPTED)
         shown |= _names(connection, seen, chosen)
+        timing.lap("place")
         fold_new(connection, places, one, seen, shopper=people.shopper[said.row[chosen]], at=said.occurred_at[chosen], live=_live(said, chosen))
         point("stream.folded")
     return shown
+        timing.lap("fold")
 
 
 def _live(said: Batch, chosen: Ints) -> Bools:
@@ -122,13 +131,17 @@ def fold_new(connection: Connection, places: Places, organisation: int, seen: Ob
             connection, places, ids[~late], segments.take(~late[np.searchsorted(ids, segments.shopper)]), cuts.take(~late[np.searchsorted(ids, cuts.shopper)])
         )
         apply.write(connection, scene, prompt)
+        timing.lap("fold")
         lasting = prompt.after.closes_at >= last[np.searchsorted(ids, prompt.after.shopper)]
+        timing.lap("write")
         np.minimum.at(horizon, np.searchsorted(ids, prompt.after.shopper[lasting]), prompt.after.opened[lasting])
     if late.any():
         windows = presence.windows_around(ids[late], first[late], last[late], places)
         rebuilt = presence.rebuild(connection, places, windows, closed=closing.closed_at(connection, organisation))
         apply.write(connection, scene, rebuilt)
+        timing.lap("fold")
         # Too early is safe (the next prompt event looks at more stays, and raises it again); too late would not be.
+        timing.lap("write")
         horizon[late] = np.minimum(known.horizon[late], first[late] - places.max_grace)
         np.minimum.at(horizon, np.searchsorted(ids, rebuilt.after.shopper), rebuilt.after.opened)
     presence.note(connection, ids, last, horizon)

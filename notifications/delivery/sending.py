@@ -16,6 +16,7 @@ from django.db import connection
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from engagement import metrics
 from engagement.faults import point
 from notifications import campaigns, eligibility, governor
 from notifications.channels.wire import ForEver, ForNow, Late, Result, Sent, Timed, Unknown, Wait, Wire
@@ -38,6 +39,7 @@ WRITE_S: Final = 0.3  # or after so long
 REST_S: Final = (1.0, 60.0)  # while the provider is in trouble: doubled each time
 COMPOSERS: Final = 20
 COUNT_S: Final = 3.0
+MAILS: Final = metrics.counters("atrium_mails_total", "Mails of campaigns that were handed to the provider, and what it said", "result")
 _STOPPED: Final = ("quota", "stopped", "not_home")
 
 
@@ -185,6 +187,7 @@ class _Delivery:
 
     def _hear(self, message: Message, result: Result) -> None:
         point("send.transmitted")
+        MAILS.of(_word(result)).inc()
         now = self._now()
         match result:
             case Sent(provider_id):
@@ -213,6 +216,20 @@ class _Delivery:
         record.write(self._batch.claim, outcomes, organisation=self._batch.campaign.organisation_id, now=self._now())
         self._written = time.monotonic()
         self.failed += sum(one.state == MessageState.FAILED for one in outcomes)
+
+
+def _word(result: Result) -> str:
+    match result:
+        case Sent():
+            return "sent"
+        case Late():
+            return "late"
+        case ForNow(_, throttled, of_all):
+            return "too_fast" if throttled else "provider_away" if of_all else "refused_for_now"
+        case ForEver():
+            return "refused"
+        case Unknown():
+            return "unknown"
 
 
 _STANDING: Final = """SELECT m.id, c.state, m.state = 'claimed' AND m.claim = %(claim)s, m.shopper_id, coalesce(p.email, '')

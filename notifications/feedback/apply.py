@@ -9,6 +9,7 @@ from typing import Final
 from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
+from engagement import metrics
 from notifications.feedback import amazon, effects, notices, ses, sns
 from notifications.feedback.certificates import Fetch
 from notifications.feedback.notices import Waiting
@@ -19,6 +20,8 @@ READY: Final = timedelta(seconds=30)  # by then our own mark is written, and wit
 LARGEST_ANSWER: Final = 64 * 1024
 UNKNOWN: Final = "unknown message"
 NOTHING: Final = "nothing of our mail"
+
+APPLIED: Final = metrics.counters("atrium_feedback_total", "What providers told of mail, by kind, once it is applied", "kind")
 
 logger = logging.getLogger("atrium.feedback")
 
@@ -86,6 +89,9 @@ def _try(now: datetime, most: int, taken: list[Waiting], *, only: int | None = N
                 problems[one.id] = "" if known else UNKNOWN
         notices.failed(cursor, early, UNKNOWN)
         notices.done(cursor, problems, now)
+    for one, found in heard:
+        if problems.get(one.id) == "":
+            APPLIED.of(found.kind).inc()
     return len(problems)
 
 

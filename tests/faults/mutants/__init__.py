@@ -18,10 +18,12 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "engagement.settings")
 django.setup()
 
 from analytics.stream import claim, events, identities, links, loop  # noqa: E402
+from engagement import set_aside  # noqa: E402
 from engagement.door import commit  # noqa: E402
 from notifications import planning  # noqa: E402
 from notifications.delivery import claim as claim_of_messages  # noqa: E402
 from notifications.delivery import sending  # noqa: E402
+from operations.work import redrives  # noqa: E402
 
 Change = tuple[Callable[..., Any], str, str]  # function, what stands there, what stands there instead
 
@@ -62,6 +64,14 @@ CATALOGUE: Final[dict[str, tuple[Change, ...]]] = {
     ),
     "not_asked_again": ((sending.leaving, "[_fate(message", "[None and _fate(message"),),
     "planner_not_locked": ((planning._slice, "FOR UPDATE OF r SKIP LOCKED", ""),),
+    # Parked work is sent on all at once, by two at once, or again; what fails again is not known for what was sent on; what is gone is not counted.
+    "redrive_without_canary": ((redrives.redrive, "_send_canary(made, declared, now)", "_release(made, declared, made.total, now)"),),
+    "redrive_not_held": ((redrives._advance, '.select_for_update(skip_locked=True, of=("self",))', ""),),
+    "sent_on_twice": ((set_aside.send_on, "execute(REPLAY,", 'execute(REPLAY.replace("replayed_at IS NULL", "id > 0"),'),),
+    "set_aside_without_its_number": ((claim.set_aside, "now(), id FROM gone", "now(), NULL FROM gone"),),
+    "failures_not_counted": ((redrives._release_at_rate, "if found.parked_again >= FEW and", "if False and"),),
+    "gone_not_counted": ((redrives._release, "update(state=Item.GONE)", "delete()"),),
+    "sums_not_checked": ((redrives._finish, "sums.check(redrive, found)", "pass"),),
 }
 
 

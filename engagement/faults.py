@@ -35,6 +35,7 @@ POINTS: Final = (
     "retention.deleted",
     "retention.before_commit",
     "import.before_commit",
+    "tell.before_note",
     "plan.audience_kept",
     "plan.before_commit",
     "plan.after_commit",

@@ -15,6 +15,7 @@ from typing import Any, Final
 from django.db import transaction
 from django.db.models import F, Min, Q, QuerySet
 
+from engagement.faults import point
 from operations import composing, sealing, slack, ways
 from operations.models import Delivery, Incident, Kind, NewsChannel, Post
 from operations.slack import Place
@@ -24,6 +25,7 @@ log = logging.getLogger("atrium.alarm")
 Clock = Callable[[], datetime]
 
 TOGETHER: Final = 5  # messages of a line in one go; what gathered while Slack was away comes in portions
+LINE_FOR_S: Final = 20.0  # and no message is begun later than this: whoever calls has other things to look at
 GROUPED: Final = 3  # alarms that wait together from which on they are one message
 LOOK_AHEAD: Final = 100  # posts that may become one message
 CLAIM: Final = timedelta(minutes=3)  # far longer than one message takes, so that an older claim is a dead one's
@@ -67,8 +69,9 @@ def _clock(now: datetime) -> Clock:
 
 
 def _tell_line(organisation: int | None, way: Way, clock: Clock) -> int:
+    until = time.monotonic() + LINE_FOR_S
     for told in range(TOGETHER):
-        batch = _claim(organisation, way, clock())
+        batch = _claim(organisation, way, clock()) if time.monotonic() < until else None
         if batch is None or not _tell(batch, way, clock):
             return told
     return TOGETHER
@@ -186,6 +189,7 @@ def _tell(batch: Batch, way: Way, clock: Clock) -> bool:
         _complain(batch, "Slack refuses a message (%s), so it is told here.", problem)
         _note(batch, Place(), delivery=Delivery.REFUSED, told_at=clock(), problem=str(problem))
         return True
+    point("tell.before_note")
     mailed = {"mailed_at": clock()} if way.told == Delivery.MAILED else {}
     _note(batch, place, delivery=way.told, told_at=clock(), problem="", **mailed)
     return True

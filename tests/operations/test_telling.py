@@ -1,5 +1,8 @@
 """How a line is told: many alarms as one message, one trouble in one thread, no line behind another, and by mail where Slack is away."""
 
+import signal
+import subprocess
+import sys
 from datetime import datetime, timedelta
 
 import pytest
@@ -9,8 +12,10 @@ from pytest_django.fixtures import Settings
 
 from operations import telling, ways
 from operations.models import Incident, Kind, Post
+from tests.operations import fake_slack
 from tests.operations.fake_slack import FakeSlack, says, texts_of
 from tests.operations.line import changes, fires, fires_again, is_over, left
+from tests.servers import ROOT
 
 DOWN = says(500, "rollup_error")
 
@@ -206,6 +211,33 @@ def test_a_message_whose_sender_was_killed_after_slacks_yes_is_told_again_and_no
     is_over(incidents[0])
     telling.tell_waiting(later(now, minutes=5))
     assert bot.titles == ["🔴 first title", "🟢 Over: first title", "🔴 second title"]
+
+
+def test_a_slow_slack_is_given_so_much_time_and_no_more(db: None, slack: FakeSlack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(telling, "LINE_FOR_S", -1.0)
+    fires("first")
+    assert telling.tell_waiting(timezone.now()) == 0 and slack.requests == 0
+    assert Post.objects.get().attempts == 0  # nobody else is kept from it
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_real_process_killed_after_slacks_yes_loses_nothing_and_keeps_the_order(bot: FakeSlack, environment: dict[str, str]) -> None:
+    for name in ("first", "second"):
+        fires(name)
+    surroundings = {**environment, "SLACK_BOT_TOKEN": fake_slack.TOKEN, "SLACK_CHANNEL": fake_slack.CHANNEL, "SLACK_API_URL": bot.base}
+    act = "from django.utils import timezone; from operations import telling; telling.tell_waiting(timezone.now())"
+    command = [sys.executable, "manage.py", "shell", "--no-imports", "-c", act]
+
+    def lives(**more: str) -> int:
+        return subprocess.run(command, cwd=ROOT, env={**surroundings, **more}, capture_output=True, timeout=60).returncode
+
+    assert lives(FAULT="tell.before_note:kill") == -signal.SIGKILL
+    assert bot.titles == ["🔴 first title"] and list(Post.objects.order_by("pk").values_list("delivery", "attempts")) == [("waiting", 1), ("waiting", 0)]
+    assert lives() == 0 and len(bot.messages) == 1  # the dead one's claim still stands
+    Post.objects.filter(attempts=1).update(not_before=timezone.now())
+    assert lives() == 0
+    assert bot.titles == ["🔴 first title", "🔴 first title", "🔴 second title"]
+    assert set(Post.objects.values_list("delivery", flat=True)) == {"sent"}
 
 
 def test_buttons_lead_to_the_runbook_the_page_and_silence(db: None, slack: FakeSlack, settings: Settings) -> None:

@@ -11,6 +11,7 @@ import re
 from typing import Final, TextIO
 
 from engagement import logs
+from engagement.logbook import Logbook
 
 _COLOURS: Final = (36, 32, 33, 35, 34, 96, 92, 93)
 _CLEAR: Final = "\r\x1b[K"
@@ -20,8 +21,9 @@ _ENDS: Final = re.compile(rb"\r?\n|\r")
 
 
 class Console:
-    def __init__(self, out: TextIO, *, objects: bool = False) -> None:
+    def __init__(self, out: TextIO, *, objects: bool = False, book: Logbook | None = None) -> None:
         self._out = out
+        self._book = book
         self._objects = objects
         self._live = out.isatty() and not objects
         self._coloured = self._live and not os.environ.get("NO_COLOR")
@@ -41,6 +43,8 @@ class Console:
         with contextlib.suppress(OSError):  # the terminal may be gone; what runs must still be stopped well
             self._out.write(text)
             self._out.flush()
+        if self._book is not None and not passing:
+            self._book.keep(text.rstrip("\n")) if self._objects else self._book.stamped(name, line)
 
     async def copy(self, name: str, listen: int) -> None:
         """Everything that a process says into a pipe, until nobody can say more. Closes the pipe."""

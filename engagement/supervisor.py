@@ -21,6 +21,7 @@ from django.conf import settings
 from engagement import watchdog
 from engagement.console import Console
 from engagement.embedded import Cluster, Unusable
+from engagement.logbook import Logbook
 from engagement.processes import WEB, WORK, Keeper, Process
 
 __all__ = ["PROCESSES", "WEB", "WORK", "Process", "run"]
@@ -55,7 +56,7 @@ PROCESSES: Final = tuple(_house())
 
 def run(processes: Sequence[Process], *, welcome: str = "") -> int:
     """Run the database, prepare it, then run `processes` until Ctrl-C. The exit code: 1 where the start failed, told in one sentence."""
-    console = Console(sys.stdout, objects=settings.LOG_FORMAT == "json")
+    console = Console(sys.stdout, objects=settings.LOG_FORMAT == "json", book=Logbook(settings.VAR / "log"))
     address = f"http://{f'[{settings.HOST}]' if ':' in settings.HOST else settings.HOST}:{settings.PORT}"
     try:
         lock = _take_lock()

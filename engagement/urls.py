@@ -10,6 +10,7 @@ from engagement.api import NothingHere
 from notifications import feedback_door
 from notifications.admin import campaigns, mailbox, policy, recipients
 from operations import metrics
+from operations.admin import acting
 from operations.admin import news as news_page
 from operations.admin import page as operations
 from operations.admin import redriving, verbs
@@ -47,6 +48,7 @@ urlpatterns = [
     path("admin/news/", seen(news_page.channel), name="news_channel"),
     path("admin/operations/", seen(operations.page), name="operations"),
     path("admin/operations/now", seen(operations.now), name="operations_now"),
+    path("admin/operations/action/<str:name>/switch/", seen(acting.switch), name="action_switch"),
     path("admin/operations/alarm/<str:name>/acknowledge/", seen(verbs.acknowledge), name="alarm_acknowledge"),
     path("admin/operations/alarm/<str:name>/silence/", seen(verbs.silence), name="alarm_silence"),
     path("admin/operations/alarm/<str:name>/unsilence/", seen(verbs.unsilence), name="alarm_unsilence"),

@@ -69,6 +69,7 @@ MEMBERS: Final = {
     "admin/notifications/suppression/export/",
     "admin/notifications/policy/topics/",
     "admin/operations/",
+    "admin/operations/action/<str:name>/switch/",
     "admin/operations/alarm/<str:name>/acknowledge/",
     "admin/operations/alarm/<str:name>/silence/",
     "admin/operations/alarm/<str:name>/unsilence/",

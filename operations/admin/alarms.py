@@ -5,7 +5,6 @@ from typing import Any, Final
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from engagement import display
@@ -50,11 +49,7 @@ class AlarmAdmin(InstallationAdmin):
 
     @admin.display(description=gettext_lazy("fires"))
     def threshold(self, alarm: Alarm) -> str:
-        declared = DECLARED.get(alarm.name)
-        if declared is None:
-            return display.NOTHING
-        facts = {"value": declared.show(declared.above), "span": display.duration(declared.lasting.total_seconds())}
-        return _("Above %(value)s for %(span)s.") % facts if declared.lasting else _("Above %(value)s, at once.") % facts
+        return DECLARED[alarm.name].threshold() if alarm.name in DECLARED else display.NOTHING
 
     @admin.display(description=gettext_lazy("what to do"))
     def remedy(self, alarm: Alarm) -> str:

@@ -16,7 +16,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
 from engagement import site
-from operations.admin import overview, parked, standing
+from operations.admin import acting, overview, parked, standing
 from operations.admin.installation import for_operators
 
 log = logging.getLogger(__name__)
@@ -44,6 +44,7 @@ PANELS: Final = (
     Panel("lag", gettext_lazy("How late the stream was, in the last 24 hours"), overview.lag),
     Panel("backups", gettext_lazy("Backups"), overview.backups),
     Panel("telling", gettext_lazy("Slack"), overview.telling),
+    Panel("actions", gettext_lazy("What Atrium does by itself"), acting.actions, wide=True),
 )
 
 

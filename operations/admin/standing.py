@@ -31,6 +31,7 @@ class Standing:
     until: str  # silent until then
     reading: str
     sentence: str  # what is wrong, or what it watches
+    told: str  # when it fired, where that was something else: with the names of what it is about
     wrong: bool
     may: tuple[str, ...]  # verbs
 
@@ -56,7 +57,8 @@ class Change:
 
 def alarms(now: datetime) -> Alarms:
     known = {alarm.name: alarm for alarm in Alarm.objects.filter(name__in=DECLARED)}
-    listed = [standing(declared, known.get(declared.name)) for declared in ALARMS]
+    fired = _fired([alarm for alarm in known.values() if alarm.state in WRONG])
+    listed = [standing(declared, known.get(declared.name), fired.get(declared.name, "")) for declared in ALARMS]
     listed.sort(key=lambda one: ORDER.index(State(one.state)) if one.state else len(ORDER))
     headline, tone = _headline(known, now)
     events = [change(event) for event in AlarmEvent.objects.order_by("-pk")[:EVENTS_SHOWN]]
@@ -82,11 +84,18 @@ def _headline(known: dict[str, Alarm], now: datetime) -> tuple[str, str]:
     return _("Everything is right."), "good"
 
 
-def standing(declared: Declaration, alarm: Alarm | None) -> Standing:
+def _fired(wrong: list[Alarm]) -> dict[str, str]:
+    """What was said when each of them fired last."""
+    events = AlarmEvent.objects.filter(alarm__in=wrong, to_state=State.FIRING).order_by("alarm", "-pk").distinct("alarm") if wrong else ()
+    return {event.alarm_id: event.sentence for event in events}
+
+
+def standing(declared: Declaration, alarm: Alarm | None, fired: str = "") -> Standing:
     if alarm is None:
         nothing = display.tag(_("Not looked at yet"))
-        return Standing(declared.name, str(declared.title), "", nothing, display.NOTHING, "", display.NOTHING, str(declared.reads), wrong=False, may=())
+        return Standing(declared.name, str(declared.title), "", nothing, display.NOTHING, "", display.NOTHING, str(declared.reads), "", wrong=False, may=())
     wrong = alarm.state in WRONG
+    sentence = _sentence(declared, alarm) if wrong or alarm.state == State.PENDING else str(declared.reads)
     return Standing(
         name=alarm.name,
         title=str(declared.title),
@@ -95,7 +104,8 @@ def standing(declared: Declaration, alarm: Alarm | None) -> Standing:
         since=display.moment(alarm.since),
         until=display.moment(alarm.silent_until) if alarm.silent_until else "",
         reading=reading(alarm.name, alarm.value),
-        sentence=_sentence(declared, alarm) if wrong or alarm.state == State.PENDING else str(declared.reads),
+        sentence=sentence,
+        told=fired if fired != sentence else "",
         wrong=wrong,
         may=verbs(alarm),
     )

@@ -9,12 +9,12 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy
 
 from engagement import display
+from operations.admin.acting import RESULTS
 from operations.admin.installation import InstallationAdmin
 from operations.admin.overview import size
 from operations.models import Action, Backup, Delivery, Post, Redrive, Result
 
 TOLD: Final = {Delivery.SENT: "good", Delivery.MAILED: "warn", Delivery.LOGGED: "warn", Delivery.REFUSED: "bad"}
-RESULTS: Final = {Result.DONE: "good", Result.FAILED: "bad", Result.DRY_RUN: "warn"}
 REDRIVES: Final = {Redrive.State.FINISHED: "good", Redrive.State.STOPPED: "bad"}
 
 

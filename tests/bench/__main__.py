@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import psutil
 
-from tests.bench import audiences, campaigns, sending
+from tests.bench import audiences, campaigns, cost, sending
 from tests.bench import figures as reports
 from tests.bench.bench import Bench
 
@@ -112,7 +112,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=8, help="length of a short measurement")
     parser.add_argument("--sustained", type=float, default=60)
     parser.add_argument("--largest", type=int, default=10_000_000, help="stored events of the last size")
-    parser.add_argument("--only", default="", help="one of: single, batches, sustained, latency, sizes, audiences, campaigns, sending, figures")
+    parser.add_argument("--only", default="", help="one of: single, batches, sustained, latency, cost, sizes, audiences, campaigns, sending, figures")
     parser.add_argument("--stays", type=int, default=10_000_000, help="of the generated year, by a tenth as many shoppers")
     parser.add_argument("--mails", type=int, default=20_000, help="sent by each way")
     parser.add_argument("--repeats", type=int, default=20, help="of each report")
@@ -130,6 +130,7 @@ def main() -> None:
                 "batches": lambda: batches(bench, table),
                 "sustained": lambda: sustained(bench, table),
                 "latency": lambda: latency(bench, table),
+                "cost": lambda: cost.measure(bench, table.add),
                 "sizes": lambda: sizes(bench, table, options.largest),
                 "audiences": lambda: audiences.measure(Path(folder) / "audiences", table.add, stays=options.stays),
                 "campaigns": lambda: campaigns.measure(Path(folder) / "campaigns", table.add, stays=options.stays, repeats=options.repeats),

@@ -114,3 +114,30 @@ def test_every_requirement_has_one_exact_version() -> None:
             assert re.fullmatch(r"[0-9][0-9a-z.]*", version), f"{entry} in {name} has no exact version"
             assert package.lower() not in seen, f"{package} is in {seen.get(package.lower())} and in {name}"
             seen[package.lower()] = name
+
+
+def declared_metrics() -> set[str]:
+    """The names in declarations as `metrics.counter("atrium_...", ...)`, and in operations/metrics.py, which reads the database."""
+    names: set[str] = set()
+    for path in sources():
+        for node in ast.walk(ast.parse(path.read_text())):
+            told = isinstance(node, ast.Constant) and isinstance(node.value, str) and re.fullmatch(r"atrium_[a-z_]+", node.value)
+            declares = isinstance(node, ast.Call) and re.fullmatch(r"metrics\.(counter|histogram)s?", ast.unparse(node.func))
+            if declares and isinstance(node, ast.Call) and isinstance(node.args[0], ast.Constant):
+                names.add(str(node.args[0].value))
+            elif told and path.name == "metrics.py" and isinstance(node, ast.Constant):
+                names.add(str(node.value))
+    return names
+
+
+def test_every_metric_is_documented_and_every_documented_one_is_told() -> None:
+    rows = [line.split("|")[1] for line in page("RUNBOOK.md").split("## Metrics and logs\n")[1].split("\n## ")[0].splitlines() if line.startswith("| `atrium_")]
+    documented = [name for row in rows for name in re.findall(r"`(atrium_[a-z_]+)`", row)]
+    assert set(documented) == declared_metrics()
+    assert len(documented) == len(set(documented))
+
+
+def test_metrics_are_named_by_what_they_are() -> None:
+    for name in declared_metrics():
+        assert re.fullmatch(r"atrium(_[a-z]+)+", name)
+        assert not re.search(r"shopper|device_|address|organisation|email", name)

@@ -35,6 +35,8 @@ POINTS: Final = (
     "retention.deleted",
     "retention.before_commit",
     "import.before_commit",
+    "alarms.before_commit",
+    "alarms.after_commit",
     "tell.before_note",
     "plan.audience_kept",
     "plan.before_commit",

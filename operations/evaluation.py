@@ -16,6 +16,7 @@ from django.db import connection, transaction
 from django.utils.translation import gettext as _
 
 from engagement import display
+from engagement.faults import point
 from operations.alarms import ALARMS, DECLARED, Declaration, Found, Severity, named
 from operations.blocks import Notice
 from operations.models import MOVES, WRONG, Alarm, AlarmEvent, Delivery, Incident, Kind, Post, State
@@ -56,6 +57,8 @@ def evaluate(now: datetime) -> None:
         AlarmEvent.objects.filter(at__lt=now - KEPT).delete()
         Incident.objects.filter(over_at__lt=now - KEPT).delete()
         Post.objects.filter(created_at__lt=now - KEPT).exclude(delivery=Delivery.WAITING).delete()
+        point("alarms.before_commit")
+    point("alarms.after_commit")
 
 
 def acknowledge(name: str, by: str, now: datetime) -> None:

@@ -6,7 +6,7 @@ Two that measure the same minute write one row.
 import logging
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -16,14 +16,17 @@ from cryptography import x509
 from django.conf import settings
 from django.db import connection, connections
 
+from operations import backups
 from operations.models import Reading
 
 log = logging.getLogger("atrium.watch")
 
 KEPT: Final = timedelta(days=8)
 CERTIFICATES_EVERY: Final = timedelta(hours=1)
-CERTIFICATES_AGAIN: Final = timedelta(minutes=10)  # one that could not be read
+BACKUPS_EVERY: Final = timedelta(minutes=10)
+AGAIN: Final = timedelta(minutes=5)  # one that could not be read
 TLS_TIMEOUT_S: Final = 5.0
+BACKUP_AGE: Final = "backup-age"
 REPLICA_LAG: Final = "replica-lag"
 STREAM_LAG: Final = "stream-lag"
 INBOX_EVENTS: Final = "inbox-events"
@@ -51,9 +54,12 @@ def take(now: datetime) -> None:
     if Reading.objects.filter(name=STREAM_LAG, at=minute).exists():
         return
     wanted: dict[str, Callable[[], float]] = {name: partial(_ask, query, now) for name, query in _QUERIES.items()}
-    if "replica" in settings.DATABASES:
+    if settings.REPORTS_DATABASE != "default":
         wanted[REPLICA_LAG] = replica_lag
-    wanted |= {certificate_name(one): partial(days_left, one, now) for one in _certificates_due(now)}
+    if settings.BACKUP_URL:
+        wanted |= {BACKUP_AGE: partial(backup_age, now)} if _is_due(BACKUP_AGE, BACKUPS_EVERY, now) else {}
+    for one in settings.CERTIFICATES:
+        wanted |= {certificate_name(one): partial(days_left, one, now)} if _is_due(certificate_name(one), CERTIFICATES_EVERY, now) else {}
     found = []
     for name, measure in wanted.items():
         try:
@@ -77,7 +83,7 @@ def _ask(query: str, now: datetime) -> float:
 def replica_lag() -> float:
     """How much older the latest heartbeat is there: what readers see, and not what the replica believes of itself."""
     latest = []
-    for alias in ("default", "replica"):
+    for alias in ("default", settings.REPORTS_DATABASE):
         with connections[alias].cursor() as cursor:
             cursor.execute("SELECT max(at) FROM engagement_heartbeat")
             [(at,)] = cursor.fetchall()
@@ -88,25 +94,35 @@ def replica_lag() -> float:
     return max(0.0, float((here - there).total_seconds()))
 
 
+def _is_due(name: str, every: timedelta, now: datetime) -> bool:
+    """What is asked for over the network, more seldom; one that failed is tried again a little later."""
+    if Reading.objects.filter(name=name, at__gt=now - every, at__lte=now).exists():
+        return False
+    tried = _tried.get(name)
+    if tried is not None and timedelta(0) <= now - tried < AGAIN:
+        return False
+    _tried[name] = now
+    return True
+
+
+_tried: dict[str, datetime] = {}  # of this process
+
+
+def backup_age(now: datetime) -> float:
+    """Seconds since the newest backup in the place that keeps them; where there is none, since the installation began."""
+    made = backups.latest()
+    if made is None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT min(applied) FROM django_migrations")
+            [(made,)] = cursor.fetchall()
+    return float((now - (made or now)).total_seconds())
+
+
 # --- Certificates -----------------------------------------------------------------------------------------------------------
 
 
 def certificate_name(place: str) -> str:
     return f"certificate:{place}"[-64:]
-
-
-def _certificates_due(now: datetime) -> Iterator[str]:
-    known = dict(
-        Reading.objects.filter(name__in=[certificate_name(one) for one in settings.CERTIFICATES], at__gt=now - CERTIFICATES_EVERY).values_list("name", "at")
-    )
-    for one in settings.CERTIFICATES:
-        tried = _tried.get(one)
-        if certificate_name(one) not in known and (tried is None or not timedelta(0) <= now - tried < CERTIFICATES_AGAIN):
-            _tried[one] = now
-            yield one
-
-
-_tried: dict[str, datetime] = {}  # of this process
 
 
 def days_left(place: str, now: datetime) -> float:

@@ -13,10 +13,10 @@ from django.utils.translation import gettext_lazy as _
 from engagement import disk, partitions
 from operations import readings
 from operations.alarms.declaration import Declaration, Found, Severity, Unreadable, days, exact, percent, span, times
-from operations.models import Backup, Reading
+from operations.models import Reading
 
 READING_OLD: Final = timedelta(minutes=5)
-CERTIFICATE_OLD: Final = timedelta(hours=3)  # it is asked for once an hour
+ASKED_OLD: Final = timedelta(hours=3)  # of what is asked for over the network: certificates once an hour, backups six times
 BACKUP_OLD: Final = timedelta(hours=26)  # one a day, and the time that it takes itself
 CERTIFICATE_DAYS: Final = 21  # what renews certificates by itself does so 30 days before the end: nine days of failures are enough
 FAR_OFF: Final = 10_000.0  # days
@@ -46,24 +46,23 @@ def room_on_disk(now: datetime) -> float:
 
 
 def backup_age(now: datetime) -> float:
-    """Seconds since the newest backup that is kept; where there never was one, since the installation began. 0 where none are to be made here."""
     if not settings.BACKUP_URL:
         return 0.0
-    made = Backup.objects.filter(removed_at=None, problem="").order_by("-made_at").values_list("made_at", flat=True).first()
-    if made is None:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT min(applied) FROM django_migrations")
-            [(made,)] = cursor.fetchall()
-    return max(0.0, float((now - made).total_seconds())) if made else 0.0
+    found = _latest(readings.BACKUP_AGE, now - ASKED_OLD, now)
+    return found.value + (now - found.at).total_seconds()
 
 
 def replica_lag(now: datetime) -> float:
-    if "replica" not in settings.DATABASES:
+    if settings.REPORTS_DATABASE == "default":
         return 0.0
-    found = Reading.objects.filter(name=readings.REPLICA_LAG, at__gt=now - READING_OLD, at__lte=now).order_by("-at").first()
+    return _latest(readings.REPLICA_LAG, now - READING_OLD, now).value
+
+
+def _latest(name: str, since: datetime, now: datetime) -> Reading:
+    found = Reading.objects.filter(name=name, at__gt=since, at__lte=now).order_by("-at").first()
     if found is None:
         raise Unreadable
-    return found.value
+    return found
 
 
 def days_of_certificates(now: datetime) -> Found:
@@ -71,7 +70,7 @@ def days_of_certificates(now: datetime) -> Found:
     watched = settings.CERTIFICATES
     if not watched:
         return Found(FAR_OFF)
-    rows = Reading.objects.filter(name__in=[readings.certificate_name(one) for one in watched], at__gt=now - CERTIFICATE_OLD, at__lte=now)
+    rows = Reading.objects.filter(name__in=[readings.certificate_name(one) for one in watched], at__gt=now - ASKED_OLD, at__lte=now)
     latest = {reading.name: reading.value for reading in rows.order_by("at")}
     missing = [one for one in watched if readings.certificate_name(one) not in latest]
     if missing:

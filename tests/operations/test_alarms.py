@@ -1,8 +1,11 @@
 """Each alarm fires and resolves by its real cause, told to Slack once each."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.conf import settings
+from django.core.management import get_commands
 from django.db import connection
 from django.utils import timezone
 
@@ -121,3 +124,17 @@ def test_every_alarm_says_what_is_wrong_and_what_to_do(declaration: Declaration)
         assert str(text).endswith(".")
     assert 0 < len(str(declaration.title)) <= 60
     assert len(DECLARED) == len(ALARMS)
+
+
+def test_every_alarm_has_its_heading_in_the_runbook_and_no_heading_is_without_an_alarm() -> None:
+    page = (settings.BASE_DIR / "RUNBOOK.md").read_text()
+    alarms = page.split("\n## Alarms\n")[1].split("\n## ")[0]
+    headings = re.findall(r"^### (.*)$", alarms, re.MULTILINE)
+    assert sorted(headings) == sorted(DECLARED)
+    assert not set(re.findall(r"^### (.*)$", page.replace(alarms, ""), re.MULTILINE)) & set(DECLARED)
+    for heading in headings:
+        section = alarms.split(f"### {heading}\n")[1].split("\n### ")[0]
+        assert section.count("\n- ") >= 1 and section.strip()[0] != "-", heading  # what it means, then what to look at and to type
+    named = set(re.findall(r"`([a-z]+(?:-[a-z]+)+)`", alarms)) - {"manage-py"}
+    assert named <= set(DECLARED)  # alarms that another's section sends people to
+    assert set(re.findall(r"manage\.py ([a-z_]+)", alarms)) - {"doctor"} <= set(get_commands())

@@ -2,13 +2,19 @@
 # What a machine does first: fetches its release, installs it from nothing but itself, and starts the processes of its role. Told again, it changes nothing.
 #
 #   boot.sh ROLE        web, door, stream, worker or scheduler
+#   boot.sh migrate     on a machine that runs already: installs the release beside the running one, brings the database up to date with it, and no more
 #
 # The launch says: ATRIUM_ENVIRONMENT, AWS_REGION, ATRIUM_RELEASE_AT (s3://bucket/releases/NAME), ATRIUM_GROUP, ATRIUM_HOOK, and where there is a shared file
-# system ATRIUM_FILES (its id). No secret is here or there: the processes read their settings themselves, by the machine's role.
+# system ATRIUM_FILES and ATRIUM_FILES_ENTRY (its id, and its access point's). No secret is here or there: the processes read their settings themselves, by
+# the machine's role. A migration asks for ATRIUM_RELEASE_AT alone; the rest is kept from the launch.
 set -eu
 role=$1
-: "${ATRIUM_ENVIRONMENT:?}" "${AWS_REGION:?}" "${ATRIUM_RELEASE_AT:?}" "${ATRIUM_GROUP:?}" "${ATRIUM_HOOK:?}"
 root=${ATRIUM_ROOT:-}   # only in trials: where everything is put in place of /
+if [ "$role" = migrate ]; then
+    # shellcheck disable=SC1091
+    . "$root/etc/atrium/machine"
+fi
+: "${ATRIUM_ENVIRONMENT:?}" "${AWS_REGION:?}" "${ATRIUM_RELEASE_AT:?}" "${ATRIUM_GROUP:?}" "${ATRIUM_HOOK:?}"
 home=$root/opt/atrium
 var=$root/var/lib/atrium
 python=${ATRIUM_PYTHON:-python3.11}
@@ -21,7 +27,8 @@ case $role in
     stream) units="stream figures" port= ;;
     worker) units="worker sender" port= ;;
     scheduler) units="scheduler watch" port= ;;
-    *) fail "There is no role $role. Give web, door, stream, worker or scheduler." ;;
+    migrate) units="" port="" ;;
+    *) fail "There is no role $role. Give web, door, stream, worker, scheduler or migrate." ;;
 esac
 
 mkdir -p "$home/releases" "$root/etc/atrium" "$root/etc/systemd/system" "$var"
@@ -48,6 +55,9 @@ if [ ! -e "$release/whole" ]; then
     rm -rf "$release/wheels"
     touch "$release/whole"
 fi
+if [ "$role" = migrate ]; then
+    exec "$release/instance/migrate" "$release"
+fi
 ln -sfn "$release" "$home/next" && mv -T "$home/next" "$home/current"
 
 # Of Amazon's databases: with it a connection is only made to the real one.
@@ -69,15 +79,16 @@ PORT=${port:-8000}
 PYTHONUNBUFFERED=1
 END
 cat >"$root/etc/atrium/machine" <<END
+ATRIUM_ENVIRONMENT=$ATRIUM_ENVIRONMENT
 AWS_REGION=$AWS_REGION
 ATRIUM_GROUP=$ATRIUM_GROUP
 ATRIUM_HOOK=$ATRIUM_HOOK
-ATRIUM_UNITS=$units
+ATRIUM_UNITS="$units"
 END
 
 if [ -n "${ATRIUM_FILES:-}" ] && [ -z "$root" ]; then
     mkdir -p /srv/atrium
-    grep -q " /srv/atrium " /etc/fstab || echo "$ATRIUM_FILES:/ /srv/atrium efs _netdev,noresvport,tls,iam 0 0" >>/etc/fstab
+    grep -q " /srv/atrium " /etc/fstab || echo "$ATRIUM_FILES:/ /srv/atrium efs _netdev,noresvport,tls,iam,accesspoint=$ATRIUM_FILES_ENTRY 0 0" >>/etc/fstab
     mountpoint -q /srv/atrium || mount /srv/atrium || fail "The shared file system cannot be mounted."
 fi
 

@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
 """Ends a machine's work before Amazon ends the machine: waits until the group says that it is to go, stops its processes, who finish what they hold, and
 lets the group go on. Needs nothing but the system's Python and the AWS command; a unit of its own keeps it running.
+
+    drain.py            waits for the group
+    drain.py --now      somebody asks for it
 """
 
 import os
@@ -48,6 +51,8 @@ class Metadata:
 
 def main() -> int:
     metadata = Metadata()
+    if sys.argv[1:] == ["--now"]:
+        return drain(metadata.get("instance-id"))
     while True:
         try:
             state = metadata.get("autoscaling/target-lifecycle-state")
@@ -64,7 +69,7 @@ def drain(instance: str) -> int:
     over = threading.Event()
     beating = threading.Thread(target=beat, args=[instance, over], daemon=True)
     beating.start()
-    units = [f"atrium-{unit}.service" for unit in os.environ["ATRIUM_UNITS"].split()]
+    units = [f"atrium-{unit}.service" for unit in os.environ["ATRIUM_UNITS"].strip('"').split()]
     stopped = subprocess.run(["systemctl", "stop", *units])
     over.set()
     beating.join()

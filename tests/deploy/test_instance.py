@@ -39,13 +39,17 @@ def small(tmp_path: Path) -> Path:
         waits = "/usr/bin/python3 -c 'import time; time.sleep(600)'"
         content[name] = "\n".join(f"ExecStart={waits}" if line.startswith("ExecStart=") else line for line in lines).encode()
     content |= {"requirements.lock": b"", "release.json": b'{"release": "small"}', "wheels/none": b"", "app/manage.py": b""}
+    packed(folder, content)
+    return folder
+
+
+def packed(folder: Path, content: dict[str, bytes]) -> None:
     with tarfile.open(folder / "atrium.tar.gz", "w:gz") as archive:
         for name, data in content.items():
             entry = tarfile.TarInfo(name)
-            entry.size = len(data)
+            entry.size, entry.mode = len(data), 0o755 if name.startswith("instance/") else 0o644
             archive.addfile(entry, io.BytesIO(data))
     (folder / "atrium.tar.gz.sha256").write_text(f"{hashlib.sha256((folder / 'atrium.tar.gz').read_bytes()).hexdigest()}  atrium.tar.gz\n")
-    return folder
 
 
 def draining(machine: Machine, address: str, **more: str) -> "subprocess.Popen[str]":
@@ -66,7 +70,7 @@ class TestBoot:
         assert set(names.MACHINE_SETTINGS) <= set(environment) and environment["ATRIUM_PARAMETERS"] == names.of(names.PARAMETERS_PATH, "test")
         assert environment["ATRIUM_SECRETS"] == names.of(names.SECRET, "test")
         machine_told = (machine.root / "etc/atrium/machine").read_text()
-        assert "ATRIUM_UNITS=worker sender" in machine_told and "ATRIUM_GROUP=atrium-test-web" in machine_told
+        assert 'ATRIUM_UNITS="worker sender"' in machine_told and "ATRIUM_GROUP=atrium-test-web" in machine_told
 
     def test_told_again_it_starts_nothing_twice(self, machine: Machine, small: Path) -> None:
         machine.bring(small)
@@ -90,6 +94,22 @@ class TestBoot:
         (release / "whole").unlink()
         shutil.rmtree(release / "venv")
         assert machine.boot("worker").returncode == 0 and (release / "whole").exists() and (release / "venv").exists()
+
+    def test_a_migration_uses_the_new_release_and_leaves_the_running_one_alone(self, machine: Machine, small: Path, tmp_path: Path) -> None:
+        machine.bring(small)
+        assert machine.boot("worker").returncode == 0
+        running, known = (machine.root / "opt/atrium/current").resolve(), len(machine.said("systemctl"))
+        newer = tmp_path / "newer"
+        shutil.copytree(small, newer)
+        with tarfile.open(newer / "atrium.tar.gz") as archive:
+            content = {entry.name: archive.extractfile(entry).read() for entry in archive.getmembers()}  # type: ignore[union-attr]
+        content["instance/migrate"] = b'#!/bin/sh\necho "migrates with $1"\n'
+        packed(newer, content)
+        machine.bring(newer, "two")
+        done = machine.boot("migrate", ATRIUM_RELEASE_AT="s3://artifacts/releases/two", ATRIUM_GROUP="", ATRIUM_ENVIRONMENT="")
+        assert done.returncode == 0, done.stderr
+        assert "migrates with" in done.stdout and str(running) not in done.stdout
+        assert (machine.root / "opt/atrium/current").resolve() == running and len(machine.said("systemctl")) == known
 
     @pytest.mark.parametrize(
         ("role", "more", "said"),
@@ -145,6 +165,14 @@ class TestDrain:
             said, _ = process.communicate(timeout=30)
         assert process.returncode == 0 and said.count("was refused") == 2
         assert sum("complete" in line for line in machine.said("aws")) == 3
+
+    def test_somebody_may_ask_for_it(self, machine: Machine) -> None:
+        machine.states = ["InService"]
+        told = {"ATRIUM_UNITS": '"worker sender"'}  # as the machine's file has it, where nothing takes the quotes away
+        with metadata(machine) as address:
+            environment = machine.environment(AWS_EC2_METADATA_SERVICE_ENDPOINT=address, **told)
+            done = subprocess.run([sys.executable, str(INSTANCE / "drain.py"), "--now"], env=environment, capture_output=True)
+        assert done.returncode == 0 and machine.said("systemctl") == ["stop atrium-worker.service atrium-sender.service"]
 
     def test_while_the_machine_is_to_stay_nothing_is_stopped(self, machine: Machine) -> None:
         machine.states = ["500", "404", "forgetful", "InService"]

@@ -2,8 +2,6 @@
 
 import itertools
 import shutil
-import subprocess
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -23,6 +21,7 @@ from tests.faults.crowd import crowd, interleaved
 from tests.faults.oracle import differences
 from tests.faults.processes import Product, running
 from tests.servers import until
+from tests.small_disk import fill, mounted
 
 
 def test_case_32_a_migration_that_locks_the_tables_keeps_no_request_waiting_for_long_and_the_work_goes_on(product: Product) -> None:
@@ -116,20 +115,8 @@ def test_case_34_the_door_refuses_before_the_disk_is_full_and_takes_again_by_its
 @pytest.fixture
 def small_disk(tmp_path: Path, product: Product) -> Iterator[Path]:
     """Thirty-two megabytes, as a file system of their own, for the inbox alone."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mounted = shutil.which("mount") and subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=32m,mode=777", "tmpfs", str(folder)], check=False, capture_output=True
-    )
-    if not mounted or mounted.returncode:
-        pytest.skip("This account may not mount a file system; the guard is tried without.")
-    for parent in folder.parents:  # the database may be another account's
-        if parent.is_relative_to(tempfile.gettempdir()):
-            parent.chmod(parent.stat().st_mode | 0o011)
-    try:
+    with mounted(tmp_path / "small", 32) as folder:
         yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=False)
 
 
 def test_case_34_a_disk_that_is_full_is_a_503_and_nothing_needs_repair(product: Product, small_disk: Path) -> None:
@@ -160,14 +147,3 @@ def test_case_34_a_disk_that_is_full_is_a_503_and_nothing_needs_repair(product: 
         product.end()
         town.admin("ALTER TABLE engagement_inbox SET TABLESPACE pg_default")
         town.admin("DROP TABLESPACE small")
-
-
-def fill(path: Path) -> None:
-    """Until nothing more fits."""
-    with path.open("wb", buffering=0) as ballast:
-        for size in (1024**2, 4096):
-            try:
-                while True:
-                    ballast.write(b"x" * size)
-            except OSError:
-                continue

@@ -12,7 +12,7 @@ from ipaddress import ip_address
 from typing import Any, Final
 
 from django.conf import settings
-from django.db import DatabaseError, connection, transaction
+from django.db import Error, connection, transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.request import split_domain_port, validate_host
 from django.views.decorators.cache import never_cache
@@ -137,6 +137,7 @@ def gauges() -> list[Gauge]:
 
 def _read() -> Iterator[Gauge]:
     """Each fails alone: what could not be read is missing, and Prometheus and CloudWatch know what that means."""
+    connection.close_if_unusable_or_obsolete()  # of a thread that serves no requests, nobody else asks
     for name, said, labels, query in _STANDING:
         for value, *values in _bounded(name, lambda query=query: _asked(query)):  # type: ignore[misc]
             yield Gauge(name, said, float(value), labels, tuple(values))
@@ -150,7 +151,7 @@ def _bounded(name: str, ask: Callable[[], list[Any]]) -> list[Any]:
             with connection.cursor() as cursor:
                 cursor.execute(f"SET LOCAL statement_timeout = '{LONGEST_S}'")
             return ask()
-    except DatabaseError as error:
+    except Error as error:
         logger.warning("The metric %s could not be read: %s", name, type(error).__name__)
         return []
 

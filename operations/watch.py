@@ -9,12 +9,14 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
 
+from django.conf import settings
 from django.db import DatabaseError, close_old_connections, connection
 from django.utils import timezone
 
 from analytics.stream.heard import KEPT_DAYS
-from engagement import heartbeats
+from engagement import heartbeats, metrics
 from operations import evaluation, news, readings, telling, upkeep, work
+from operations import metrics as standing
 from operations.backups import ledger
 
 log = logging.getLogger("atrium.watch")
@@ -47,6 +49,7 @@ class Watch:
 
     def run(self) -> None:
         """Until stopped. A database that is away is waited for."""
+        metrics.begin(PROCESS, folder=settings.METRICS_FOLDER, gauges=standing.gauges)
         while not self._stopping():
             began = time.monotonic()
             self.round(timezone.now())

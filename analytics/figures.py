@@ -42,6 +42,7 @@ REST_S: Final = 0.5
 CAREFUL: Final = 100  # steps of one zone each after a failure
 LEAST_SHARE: Final = 2.0  # rests at least so many times as long as it worked: it must not take the processor from the stream
 SESSION: Final = "-c jit=off -c plan_cache_mode=force_custom_plan -c statement_timeout=120s -c lock_timeout=10s"
+STANDING_STILL: Final = f"-c idle_in_transaction_session_timeout={settings.WORK_IDLE_S}s"  # what such a process held is another's then
 _COLUMNS: Final = (
     "zone_id", "day", "open", "built_at", "restated_at", "reach", "digest", "visits", "visitors", "pass_bys", "dwell_us", *facts.COLUMNS,
 )  # fmt: skip
@@ -221,7 +222,7 @@ def recalendar(connection: Connection) -> int:
 
 
 def session() -> Connection:
-    return connect(application_name="atrium-figures", options=SESSION)
+    return connect(application_name="atrium-figures", options=f"{SESSION} {STANDING_STILL}")
 
 
 def catch_up(connection: Connection, *, now: datetime | None = None) -> int:

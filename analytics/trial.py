@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 import psycopg
+from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 from psycopg.types.json import Jsonb
@@ -139,10 +140,12 @@ def _next(connection: Connection) -> Iterator[int | None]:
     rows = connection.execute("SELECT id FROM analytics_trial WHERE finished_at IS NULL ORDER BY done, id LIMIT %s", [CANDIDATES]).fetchall()
     held = next((trial for (trial,) in rows if _value(connection, "SELECT pg_try_advisory_lock(%s, %s)", [LOCK, trial % 2**31])), None)
     try:
+        if held is not None:  # between two transactions too, a process that stands still loses it
+            connection.execute("SELECT set_config('idle_session_timeout', %s, false)", [f"{settings.WORK_IDLE_S}s"])
         yield held
     finally:
         if held is not None and not connection.closed:
-            connection.execute("SELECT pg_advisory_unlock(%s, %s)", [LOCK, held % 2**31])
+            connection.execute("SELECT pg_advisory_unlock(%s, %s), set_config('idle_session_timeout', '0', false)", [LOCK, held % 2**31])
 
 
 def _value(connection: Connection, query: str, parameters: list[Any]) -> Any:

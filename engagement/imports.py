@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any, Final
 
+from django.conf import settings
 from django.db import connection, transaction
 from django.utils import timezone
 
@@ -232,18 +233,25 @@ def work(*, turn_s: float = TURN_S) -> int:
     return done
 
 
+_STANDING_STILL: Final = "SELECT set_config('idle_session_timeout', %s, false), set_config('idle_in_transaction_session_timeout', %s, false)"
+
+
 @contextmanager
 def _held(id: int) -> Iterator[bool]:
-    """Whether nobody else works on it. The lock is the session's: an attempt and its slice are two commits, and it ends with a worker that is killed."""
+    """Whether nobody else works on it. The lock is the session's: an attempt and its slice are two commits, and it ends with a worker that is killed,
+    or that stands still for too long."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", [LOCK, id % 2**31])
         mine = bool(cursor.fetchone()[0])
+        if mine:
+            cursor.execute(_STANDING_STILL, [f"{settings.WORK_IDLE_S}s"] * 2)
     try:
         yield mine
     finally:
         if mine and connection.connection is not None and not connection.connection.closed:
             with connection.cursor() as cursor:
                 cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [LOCK, id % 2**31])
+                cursor.execute(_STANDING_STILL, ["0", "0"])
 
 
 def _attempt(id: int, file: list[_Open]) -> bool:

@@ -66,6 +66,7 @@ SECRET_KEY = secret_key(debug=DEBUG)
 ATRIUM_POSTGRES = environment.choice("ATRIUM_POSTGRES", "auto", postgres.CHOICES)
 ATRIUM_STREAMS = environment.integer("ATRIUM_STREAMS", 1, 1, 64)  # a shard is the least that a process can have
 STREAM_IDLE_S = environment.integer("ATRIUM_STREAM_IDLE_S", 15, 1, 3600)
+WORK_IDLE_S = environment.integer("ATRIUM_WORK_IDLE_S", 120, 1, 3600)
 HOST = environment.host("HOST", "127.0.0.1")
 PORT = environment.integer("PORT", 8000, 1, 65535)
 ATRIUM_URL = environment.public_address("ATRIUM_URL", HOST, PORT)

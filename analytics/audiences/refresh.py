@@ -29,6 +29,7 @@ from engagement.database import connect
 logger = logging.getLogger("atrium.audiences")
 
 LOCK: Final = 0x4155444E  # of whoever refreshes all audiences
+STANDING_STILL: Final = "-c idle_in_transaction_session_timeout=900s"  # far longer than a round takes: whoever holds the lock then, stands still
 BUDGET_S: Final = 10.0  # of one round; what is left over is first in the next one
 SLOW_S: Final = 0.3  # an audience that takes longer is worked out by itself, so that the others need not wait for it
 SHARE: Final = 10  # and is left alone for so many times as long as it took
@@ -59,7 +60,7 @@ _paces: dict[int, Pace] = {}
 
 def step(*, now: datetime | None = None, budget_s: float = BUDGET_S) -> int:
     """Every audience that is due, quick ones first. Returns how many have other members than before; -1 where somebody else is at it."""
-    with connect(application_name="atrium-audiences") as guard, guard.transaction():
+    with connect(application_name="atrium-audiences", options=STANDING_STILL) as guard, guard.transaction():
         # A lock of a session of its own: held until the round is over, while this one commits again and again.
         if not _alone(guard):
             return -1

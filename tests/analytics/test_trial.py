@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -16,7 +17,7 @@ from engagement.models import Organisation, Shopper, Zone, ZoneVersion
 from tests.analytics.phones import DOOR, HALL, drain, finished, morning, rows, send
 from tests.analytics.trying import correct, crowd, flap, footfall, tried, zone_of
 from tests.cast import EDDYSTONE, at
-from tests.servers import ROOT
+from tests.servers import ROOT, until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -184,6 +185,27 @@ def test_a_worker_that_is_killed_is_followed_by_one_that_goes_on(
     assert (asked.done, asked.of, asked.attempts) == (1, 3, 1)
     assert finished(asked).result["present"]["visits"] == 3
     assert asked.done == 3
+
+
+def test_a_trial_is_taken_from_a_worker_that_stands_still(
+    acme: Organisation, door: Zone, worker: loop.Worker, environment: dict[str, str], tmp_path: Path
+) -> None:
+    send(acme, "phone", rows(*(morning(2) + timedelta(seconds=s) for s in (0, 40)), lon_lat=at(*DOOR)))
+    drain(worker)
+    asked = tried(door, exit_grace_s=300)
+    once = tmp_path / "once"
+    once.touch()
+    own = {**environment, "FAULT": "trial.before_commit:stop", "FAULT_ONCE": str(once), "ATRIUM_WORK_IDLE_S": "2"}
+    frozen = subprocess.Popen([sys.executable, "manage.py", "figures", "--once"], env=own, cwd=ROOT)
+    try:
+        until(lambda: not once.exists(), within_s=30)
+        with figures.session() as connection:
+            assert trial.step(connection) == 0  # it is held, and its worker might go on
+            until(lambda: trial.step(connection) > 0, within_s=30)
+        assert finished(asked).result["present"]["visits"] == 1
+    finally:
+        frozen.kill()
+        frozen.wait()
 
 
 def test_a_trial_that_ends_its_worker_each_time_is_given_up_and_the_next_one_is_done(

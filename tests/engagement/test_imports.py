@@ -20,6 +20,7 @@ from engagement.imports import NotNow, Terms
 from engagement.models import Consent, ConsentState, ListMember, Organisation, Profile, Shopper, ShopperImport, ShopperList
 from engagement.profiles import sheet
 from engagement.profiles.record import record
+from tests.servers import until
 
 pytestmark = pytest.mark.django_db
 State = ShopperImport.State
@@ -274,6 +275,27 @@ def test_a_worker_that_is_killed_before_its_commit_leaves_nothing_and_the_next_o
     assert ended == [-signal.SIGKILL, 0]
     row.refresh_from_db()
     assert (row.state, counts(row), set(told(acme)), Consent.objects.count()) == (State.FINISHED, (2, 0, 0, 0), {"a", "b"}, 2)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_import_is_taken_from_a_worker_that_stands_still(acme: Organisation, environment: dict[str, str], tmp_path: Path) -> None:
+    row = uploaded(acme)
+    imports.look(row, mapping=meant(row), terms=AGREED, into=None)
+    once = tmp_path / "once"
+    once.touch()
+    own = {**environment, "DJANGO_SETTINGS_MODULE": "engagement.settings", "FAULT": "import.before_commit:stop", "FAULT_ONCE": str(once)}
+    frozen = subprocess.Popen([sys.executable, "-c", WORKER], cwd=ROOT, env={**own, "ATRIUM_WORK_IDLE_S": "2"})
+    try:
+        until(lambda: not once.exists(), within_s=30)
+        assert imports.work() == 0  # it is held, and its worker might go on
+        until(lambda: imports.work() or ShopperImport.objects.get(pk=row.pk).state == State.CHECKED, within_s=30)
+        frozen.send_signal(signal.SIGCONT)
+        frozen.wait(30)
+    finally:
+        frozen.kill()
+        frozen.wait()
+    row.refresh_from_db()
+    assert (row.state, counts(row), row.faults) == (State.CHECKED, (2, 0, 0, 0), [])
 
 
 @pytest.mark.django_db(transaction=True)

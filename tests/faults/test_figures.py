@@ -135,17 +135,20 @@ def test_case_30_a_deadlock_of_the_makers_is_tried_again(product: Product, caplo
     assert figures_differences(town) == []
 
 
-def test_case_18_a_maker_that_stands_still_keeps_nobody_from_reading_and_nothing_undone(product: Product, tmp_path: Path) -> None:
+def test_case_18_a_maker_that_stands_still_keeps_nobody_from_reading_and_loses_its_work_to_another(product: Product, tmp_path: Path) -> None:
     visit(product)
     once = tmp_path / "once"
     once.touch()
-    frozen = product.figures(FAULT="figures.before_commit:stop", FAULT_ONCE=str(once))
+    frozen = product.figures(FAULT="figures.before_commit:stop", FAULT_ONCE=str(once), ATRIUM_WORK_IDLE_S="3")
     with running(frozen):
         until(lambda: not once.exists())
         assert figures_differences(product.town) == []  # what it holds is read from the stays
         assert product.town.value("SELECT count(*) FROM analytics_mark") > 0
+        with running(product.figures()):
+            product.figure_out()
         frozen.signal(signal.SIGCONT)
-        product.figure_out()
+        until(lambda: frozen.said("Making figures failed, and is tried again"))
+        assert frozen.alive
     assert sealed(product) >= 3
     assert figures_differences(product.town) == []
 

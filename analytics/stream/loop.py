@@ -66,6 +66,7 @@ class Worker:
             Clock(1.0, lambda: links.sweep(self.connection, self.own())),
             Clock(0.2, self.housekeep),
             Clock(30.0, lambda: counters.prune(self.connection)),
+            Clock(30.0, lambda: self.atlas.heard.write(self.connection)),
         ]
 
     def own(self) -> list[int]:
@@ -99,14 +100,14 @@ class Worker:
             locked, taken = work.attempt(self.connection, self.atlas, free)
             self.forgive([shard for shard in free if shard not in locked])  # another worker was quicker
         except PASSING as error:
-            logger.info("Trying again: %s", type(error).__name__)
             timing.RETRIED.inc()
+            logger.info("Trying again: %s", type(error).__name__)
             self.forgive(free)
         except psycopg.OperationalError:
             raise  # the connection: `run` makes a new one
         except Exception as error:
-            logger.warning("Shards %s failed: %s", free, describe(error))
             timing.FAILED.inc()
+            logger.warning("Shards %s failed: %s", free, describe(error))
         self.begun = []
         return taken
 
@@ -136,8 +137,8 @@ class Worker:
             self.interrupted = shard
             raise
         except Exception as error:
-            logger.warning("Row %s of shard %s failed alone, for the %s. time: %s", row, shard, tried, describe(error))
             timing.FAILED.inc()
+            logger.warning("Row %s of shard %s failed alone, for the %s. time: %s", row, shard, tried, describe(error))
             if tried >= claim.TRIES:
                 self.put_aside(shard, row, describe(error))
             return tried >= claim.TRIES
@@ -148,8 +149,8 @@ class Worker:
     def put_aside(self, shard: int, row: int, error: str) -> None:
         claim.set_aside(self.connection, row, error)
         claim.finish(self.connection, [shard])
-        logger.error("ALARM: a request was set aside because it cannot be processed (shard %s): %s See it under Set aside in the admin.", shard, error)
         timing.SET_ASIDE.inc()
+        logger.error("ALARM: a request was set aside because it cannot be processed (shard %s): %s See it under Set aside in the admin.", shard, error)
 
     def forgive(self, shards: list[int]) -> None:
         if not self.connection.closed:
@@ -195,8 +196,8 @@ def describe(error: BaseException) -> str:
 
 def run(*, number: int, of: int, stopping: Callable[[], bool]) -> None:
     """Work until told to stop. A lost database is waited for, with a new connection each time."""
-    rest, away = SHORTEST_REST, False
     metrics.begin(f"stream-{number}", folder=settings.METRICS_FOLDER)
+    rest, away = SHORTEST_REST, False
     worker: Worker | None = None
     lost: Worker | None = None  # whose connection went, with attempts under way: they say nothing of the rows
     while not stopping():

@@ -98,13 +98,14 @@ def _fold(connection: Connection, atlas: Atlas, said: Batch, stored: Bools, peop
         places = atlas.of(connection, one)
         seen = places.observe(said.columns(chosen))
         point("stream.observed")
+        atlas.heard.note(one, said.records[chosen], said.occurred_at[chosen])
         outcome[chosen] = np.where(seen.unmatched, counters.UNMATCHED, counters.ACCEPTED)
-        shown |= _names(connection, seen, chosen)
         timing.lap("place")
+        shown |= _names(connection, seen, chosen)
         fold_new(connection, places, one, seen, shopper=people.shopper[said.row[chosen]], at=said.occurred_at[chosen], live=_live(said, chosen))
         point("stream.folded")
-    return shown
         timing.lap("fold")
+    return shown
 
 
 def _live(said: Batch, chosen: Ints) -> Bools:
@@ -130,18 +131,18 @@ def fold_new(connection: Connection, places: Places, organisation: int, seen: Ob
         prompt = presence.extend(
             connection, places, ids[~late], segments.take(~late[np.searchsorted(ids, segments.shopper)]), cuts.take(~late[np.searchsorted(ids, cuts.shopper)])
         )
-        apply.write(connection, scene, prompt)
         timing.lap("fold")
-        lasting = prompt.after.closes_at >= last[np.searchsorted(ids, prompt.after.shopper)]
+        apply.write(connection, scene, prompt)
         timing.lap("write")
+        lasting = prompt.after.closes_at >= last[np.searchsorted(ids, prompt.after.shopper)]
         np.minimum.at(horizon, np.searchsorted(ids, prompt.after.shopper[lasting]), prompt.after.opened[lasting])
     if late.any():
         windows = presence.windows_around(ids[late], first[late], last[late], places)
         rebuilt = presence.rebuild(connection, places, windows, closed=closing.closed_at(connection, organisation))
-        apply.write(connection, scene, rebuilt)
         timing.lap("fold")
-        # Too early is safe (the next prompt event looks at more stays, and raises it again); too late would not be.
+        apply.write(connection, scene, rebuilt)
         timing.lap("write")
+        # Too early is safe (the next prompt event looks at more stays, and raises it again); too late would not be.
         horizon[late] = np.minimum(known.horizon[late], first[late] - places.max_grace)
         np.minimum.at(horizon, np.searchsorted(ids, rebuilt.after.shopper), rebuilt.after.opened)
     presence.note(connection, ids, last, horizon)

@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
+from engagement import display
 from engagement.models import Brand, Membership, Organisation
 
 admin.site.unregister((User, Group))
@@ -31,13 +32,24 @@ class MembershipInline(TabularInline):  # type: ignore[misc]
 class OrganisationAdmin(ModelAdmin):  # type: ignore[misc]
     """Django's own permissions hold here, which members do not have. An organisation is made by provisioning."""
 
-    list_display = ("name", "key", "created_at")
+    list_display = ("name", "key", "raw_days", "created_at")
     search_fields = ("name", "key")
     ordering = ("name", "pk")
-    fields = ("name", "key")
-    readonly_fields = ("key",)
+    fields = ("name", "key", "raw_days", "closed")
+    readonly_fields = ("key", "closed")
     inlines = (MembershipInline,)
     when_empty = gettext_lazy("Organisations come from provisioning: run manage.py provision with a file that describes one.")
+
+    @admin.display(description=gettext_lazy("raw events are gone before"))
+    def closed(self, organisation: Organisation) -> str:
+        return display.day(organisation.raw_closed_before) if organisation.raw_closed_before else ""
+
+    def get_form(self, request: HttpRequest, obj: Organisation | None = None, change: bool = False, **kwargs: Any) -> Any:
+        meaning = gettext_lazy(
+            "From 40 to 3660. Older ones, with their positions, are dropped within hours, and cannot be brought back; stays and figures stay. "
+            "History that was imported is kept for as long after it came."
+        )
+        return super().get_form(request, obj, change, **{**kwargs, "help_texts": {"raw_days": meaning}})
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

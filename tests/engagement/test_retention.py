@@ -11,6 +11,8 @@ from typing import Any, Final
 
 import psycopg
 import pytest
+from django.contrib.auth.models import User
+from django.test import Client
 from psycopg import errors
 
 from analytics.stream import closing
@@ -174,6 +176,21 @@ def test_who_saves_an_organisation_that_he_read_before_does_not_open_a_day_again
     acme.name = "Acme & Daughters"
     acme.save()
     assert closed(acme) == ago(92)
+
+
+def test_whoever_runs_the_installation_says_for_how_long(connection: Connection, acme: Organisation, client: Client, alice: User) -> None:
+    page = f"/admin/engagement/organisation/{acme.pk}/change/"
+    client.force_login(User.objects.create_superuser("root"))
+    form = {"name": acme.name, **{f"memberships-{name}": "0" for name in ("TOTAL_FORMS", "INITIAL_FORMS")}}
+    for days, status in (("39", 200), ("3661", 200), ("120", 302)):
+        assert client.post(page, {**form, "raw_days": days}).status_code == status
+    acme.refresh_from_db()
+    assert acme.raw_days == 120
+    assert "raw events are gone before" in client.get(page).content.decode().lower()
+    client.force_login(alice)
+    assert client.post(page, {**form, "raw_days": "40"}).status_code in (302, 403, 404)
+    acme.refresh_from_db()
+    assert acme.raw_days == 120
 
 
 @pytest.mark.parametrize("point", ["retention.before_commit", "retention.closed", "retention.deleted"])

@@ -16,6 +16,7 @@ from django.db import transaction
 from django.db.models import F, Min, Q, QuerySet
 
 from engagement.faults import point
+from notifications import governor
 from operations import composing, sealing, slack, ways
 from operations.models import Delivery, Incident, Kind, NewsChannel, Post
 from operations.slack import Place
@@ -271,11 +272,17 @@ def _mail_what_waits(now: datetime) -> None:
 
 
 def _tell_news(clock: Clock) -> int:
-    """Each organisation's line in its own channel, for a while; who waited longest comes first."""
+    """Each organisation's line in its own channel, for a while; who waited longest comes first.
+
+    The channels are in the database, so a copy of it that was brought up elsewhere keeps silent, as it sends no campaigns.
+    """
     due = Post.objects.filter(kind=Kind.NEWS, delivery=Delivery.WAITING)
     lines = due.values("organisation").annotate(since=Min("not_before")).filter(since__lte=clock()).order_by("since")
+    waiting = list(lines.values_list("organisation", flat=True))
+    if not waiting or not governor.at_home():
+        return 0
     until, told = time.monotonic() + NEWS_FOR_S, 0
-    for organisation in list(lines.values_list("organisation", flat=True)):
+    for organisation in waiting:
         if time.monotonic() > until:
             break
         told += _tell_organisation(organisation, clock)

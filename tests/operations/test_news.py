@@ -9,6 +9,7 @@ from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from engagement.models import Organisation, Zone
+from notifications import governor
 from notifications.models import Campaign, Run
 from operations import news, sealing, telling
 from operations.models import Kind, NewsChannel, Post
@@ -208,6 +209,19 @@ def test_with_another_secret_key_news_wait_and_the_address_is_not_guessed(db: No
     assert hooks.requests == 0 and "SECRET_KEY" in NewsChannel.objects.get(pk=kept.pk).problem
     settings.SECRET_KEY = before
     telling.tell_waiting(NOW + timedelta(hours=2))
+    assert len(hooks.messages) == 1
+
+
+def test_a_copy_of_the_database_brought_up_elsewhere_tells_no_news(db: None, acme: Organisation, hooks: FakeSlack, settings: Settings) -> None:
+    channel(acme, hooks.base, weekly=False)
+    finished_run(acme, {"delivered": 10})
+    assert governor.at_home()
+    news.look(NOW)
+    settings.INSTANCE = "staging"
+    telling.tell_waiting(NOW)
+    assert hooks.requests == 0
+    settings.INSTANCE = ""
+    telling.tell_waiting(NOW)
     assert len(hooks.messages) == 1
 
 

@@ -4,17 +4,22 @@ import signal
 import subprocess
 import sys
 from datetime import datetime, timedelta
+from urllib.parse import urlsplit
 
 import pytest
 from django.core.mail import EmailMessage
+from django.urls import resolve
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
-from operations import telling, ways
+from engagement.models import Organisation
+from operations import composing, telling, ways
 from operations.models import Incident, Kind, Post
 from tests.operations import fake_slack
+from tests.operations.conftest import Scheduler
 from tests.operations.fake_slack import FakeSlack, says, texts_of
 from tests.operations.line import changes, fires, fires_again, is_over, left
+from tests.operations.test_evaluation import flaps
 from tests.servers import ROOT
 
 DOWN = says(500, "rollup_error")
@@ -138,6 +143,26 @@ def test_an_alarm_that_flaps_ten_times_makes_one_message_and_one_thread(db: None
             telling.tell_waiting(later(now, minutes=6 * minute + 6))
             assert bot.titles == ["🔴 first title"]
     assert list(bot.threads) == [bot.messages[0]["ts"]] and len(bot.threads[bot.messages[0]["ts"]]) == 19
+
+
+@pytest.mark.parametrize("way", ["slack", "bot"])
+def test_flaps_that_the_evaluation_sees_are_one_thread_or_four_messages(
+    calm: None, scheduler: Scheduler, acme: Organisation, request: pytest.FixtureRequest, way: str
+) -> None:
+    server: FakeSlack = request.getfixturevalue(way)
+    scheduler.now -= timedelta(days=1)
+    flaps(scheduler, acme, 3)
+    scheduler.run(minutes=0 if way == "bot" else 31)
+    title = "Requests are set aside"
+    if way == "bot":
+        assert server.titles == [f"🟢 Over: {title}"] and list(server.threads) == [server.messages[0]["ts"]]
+    else:
+        assert server.titles == [f"🟠 {title}", f"🟢 Over: {title}", f"🟠 {title}", f"🟢 Over: {title}"]
+
+
+def test_the_buttons_lead_somewhere() -> None:
+    for _text, address in composing.links("stream-behind"):
+        assert resolve(urlsplit(address).path).url_name
 
 
 def test_with_a_webhook_the_second_end_is_told_when_it_has_stayed_away(db: None, slack: FakeSlack) -> None:

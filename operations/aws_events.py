@@ -35,6 +35,7 @@ GRAVE: Final = ("🔴", "error", "Critical")
 DOUBTFUL: Final = ("🟠", "warning", "Warning")
 FINE: Final = ("🟢", "info", "Well")
 PLAIN: Final = ("🔵", "info", "For information")
+USUAL: Final = ("🔵", "debug", "As it should be")  # worth a line only to those who ask for every line
 UNKNOWN: Final = ("⚪", "warning", "Unknown")
 
 
@@ -212,7 +213,7 @@ def _instances(event: Event) -> Notice:
     group = said.text("AutoScalingGroupName")
     return _notice(
         event,
-        GRAVE if bad else PLAIN,
+        GRAVE if bad else USUAL,
         f"{group or 'Auto Scaling'}: {what or 'a change'}",
         said.text("Description"),
         _line("Instance", said.text("EC2InstanceId")),

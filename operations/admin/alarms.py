@@ -25,7 +25,8 @@ class AlarmAdmin(InstallationAdmin):
     list_display = ("title", "shown_state", "entered", "reading", "evaluated")
     ordering = ("name",)
     fields = readonly_fields = ("title", "shown_state", "entered", "watches", "reading", "threshold", "remedy", "evaluated")
-    change_form_outer_after_template = "operations/alarm.html"
+    change_form_outer_before_template = "operations/alarm.html"
+    change_form_outer_after_template = "operations/alarm_history.html"
 
     @admin.display(description=gettext_lazy("alarm"))
     def title(self, alarm: Alarm) -> str:

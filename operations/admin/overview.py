@@ -17,7 +17,8 @@ from operations.models import Backup, Delivery, Post
 
 COUNTED_UP_TO: Final = 100_000  # of each queue: a page that is asked for every 15 seconds must not slow its emptying
 ORGANISATIONS_SHOWN: Final = 5
-PROCESSES_SHOWN: Final = 60
+PROCESSES_SHOWN: Final = 12  # at once, and all that are silent
+PROCESSES_LISTED: Final = 200
 BACKUPS_SHOWN: Final = 5
 SILENT_AFTER: Final = timedelta(seconds=90)  # every process says more often that it works
 OLD_BACKUP: Final = timedelta(hours=26)
@@ -47,14 +48,17 @@ class Process:
 @dataclass(frozen=True)
 class Processes:
     rows: list[Process]
+    others: list[Process]
     more: int
 
 
 def processes(now: datetime) -> Processes:
     """Those that are silent come first: of many, they are what somebody looks for."""
-    beats = list(Heartbeat.objects.exclude(host="").order_by("process")[: PROCESSES_SHOWN * 4])
-    rows = sorted((_process(beat, now) for beat in beats), key=lambda row: (row.works, row.name, row.machine))
-    return Processes(rows=rows[:PROCESSES_SHOWN], more=max(0, len(rows) - PROCESSES_SHOWN))
+    known = Heartbeat.objects.exclude(host="").order_by("process")
+    rows = sorted((_process(beat, now) for beat in known[:PROCESSES_LISTED]), key=lambda row: (row.works, row.name, row.machine))
+    at_once = max(PROCESSES_SHOWN, sum(not row.works for row in rows))
+    more = known.count() - PROCESSES_LISTED if len(rows) == PROCESSES_LISTED else 0
+    return Processes(rows=rows[:at_once], others=rows[at_once:], more=more)
 
 
 def _process(beat: Heartbeat, now: datetime) -> Process:

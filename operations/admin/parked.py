@@ -13,7 +13,8 @@ from engagement.models import Organisation
 from operations import work
 from operations.models import Redrive
 
-CAUSES_SHOWN: Final = 30
+CAUSES_SHOWN: Final = 5  # at once
+CAUSES_LISTED: Final = 60  # when somebody asks for the others
 REDRIVES_SHOWN: Final = 5
 OPEN: Final = (Redrive.State.CANARY, Redrive.State.RELEASING, Redrive.State.SETTLING)
 SHOWN_FOR: Final = timedelta(days=1)  # after its end
@@ -57,6 +58,7 @@ class Going:
 @dataclass(frozen=True)
 class Parked:
     causes: list[Cause]
+    others: list[Cause]
     more: int
     redrives: list[Going]
     rate: int = RATE
@@ -68,8 +70,10 @@ def parked(now: datetime) -> Parked:
     under_way = set(Redrive.objects.filter(state__in=OPEN).values_list("organisation", "kind", "cause"))
     titles = {kind.name: str(kind.title) for kind in work.kinds()}
     listed = work.parked()
-    causes = [_cause(one, titles, (one.organisation and one.organisation.pk, one.kind, one.cause) in under_way) for one in listed[:CAUSES_SHOWN]]
-    return Parked(causes=causes, more=max(0, len(listed) - CAUSES_SHOWN), redrives=[_going(one, titles) for one in going])
+    causes = [_cause(one, titles, (one.organisation and one.organisation.pk, one.kind, one.cause) in under_way) for one in listed[:CAUSES_LISTED]]
+    return Parked(
+        causes=causes[:CAUSES_SHOWN], others=causes[CAUSES_SHOWN:], more=max(0, len(listed) - CAUSES_LISTED), redrives=[_going(one, titles) for one in going]
+    )
 
 
 def _cause(one: work.Parked, titles: dict[str, str], under_way: bool) -> Cause:

@@ -72,7 +72,7 @@ def test_however_much_there_is_the_page_asks_as_often_and_is_quick(acme: Organis
 
 def test_more_than_the_page_counts_is_told_as_more(acme: Organisation, admin_client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(overview, "COUNTED_UP_TO", 2)
-    monkeypatch.setattr(overview, "PROCESSES_SHOWN", 3)
+    monkeypatch.setattr(overview, "PROCESSES_LISTED", 3)
     world.beats(timezone.now())
     for _number in range(3):
         world.post("The stream is behind")

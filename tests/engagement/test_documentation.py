@@ -14,7 +14,25 @@ from engagement import faults
 ROOT: Final = Path(__file__).resolve().parents[2]
 APPS: Final = ("engagement", "analytics", "notifications", "operations")
 READERS: Final = {
-    *("text", "integer", "flag", "choice", "host", "hosts", "broker", "mail", "webhook", "secret", "public_address", "topics", "place", "by_role", "folder", "queues", "get"),
+    *(
+        "text",
+        "integer",
+        "flag",
+        "choice",
+        "host",
+        "hosts",
+        "broker",
+        "mail",
+        "webhook",
+        "secret",
+        "public_address",
+        "topics",
+        "place",
+        "by_role",
+        "folder",
+        "queues",
+        "get",
+    ),
     *("bot_token", "channel", "trial_address", "page_address", "mail_addresses"),
 }
 OUTSIDE: Final = {"NO_COLOR", "DJANGO_SETTINGS_MODULE"}  # conventions of terminals and of Django
@@ -88,8 +106,8 @@ def test_every_fault_point_is_documented() -> None:
 
 
 def test_every_target_of_make_is_in_the_readme_and_in_its_help() -> None:
-    targets = set(re.findall(r"^([a-z]+):.*## ", page("Makefile"), re.MULTILINE))
-    assert targets == {"help", "demo", "run", "test", "check", "bench"}
+    targets = set(re.findall(r"^([a-z-]+):.*## ", page("Makefile"), re.MULTILINE))
+    assert targets == {"help", "demo", "run", "test", "check", "bench", "artifact", "synth", "deploy-check"}
     for target in targets:
         assert f"make {target}" in page("README.md")
     said = subprocess.run(["make", "--no-print-directory", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout

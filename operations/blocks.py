@@ -51,7 +51,8 @@ def payload(notice: Notice) -> dict[str, Any]:
     buttons = [_button(number, text, address) for number, (text, address) in enumerate(notice.links) if _leads(text, address)]
     if buttons:
         blocks.append({"type": "actions", "elements": buttons[:MOST_BUTTONS]})
-    return {"text": fit(f"{notice.mark} {notice.title}: {notice.body}", TEXT_LIMIT), "blocks": blocks}
+    said = notice.body if notice.body.strip() else " · ".join(notice.lines)
+    return {"text": fit(f"{notice.mark} {notice.title}: {said}" if said else f"{notice.mark} {notice.title}", TEXT_LIMIT), "blocks": blocks}
 
 
 def _lines(lines: Sequence[str]) -> list[str]:

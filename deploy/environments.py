@@ -77,6 +77,8 @@ def _at_once(machines: int, role: Role) -> int:
 # Ranges that belong to others: a hybrid network must be able to reach both sides.
 ON_PREMISES: Final = ("10.0.0.0/12", "192.168.0.0/16")
 
+_OTHERS: Final = "networks on premises"
+
 DEV: Final = Environment(
     name="dev",
     region="af-south-1",
@@ -128,18 +130,18 @@ ALL: Final = (DEV, QA, PROD)
 def check(environments: tuple[Environment, ...], on_premises: tuple[str, ...] = ON_PREMISES) -> None:
     """Raises Refused with every fault found, one a line."""
     faults = [fault for environment in environments for fault in faults_of(environment)]
-    faults += overlaps({**{environment.name: environment.network for environment in environments}, **{f"on premises {each}": each for each in on_premises}})
+    faults += overlaps([*((environment.name, environment.network) for environment in environments), *((_OTHERS, each) for each in on_premises)])
     names = [environment.name for environment in environments]
     faults += [f"{name}: there are two of this name." for name in sorted(set(names)) if names.count(name) > 1]
     if faults:
         raise Refused("\n".join(faults))
 
 
-def overlaps(networks: dict[str, str]) -> Iterator[str]:
-    ranges = [(name, ip_network(network)) for name, network in networks.items() if _is_network(network)]
+def overlaps(networks: list[tuple[str, str]]) -> Iterator[str]:
+    ranges = [(name, ip_network(network)) for name, network in networks if _is_network(network)]
     for number, (name, network) in enumerate(ranges):
         for other, neighbour in ranges[number + 1 :]:
-            if network.overlaps(neighbour) and not (name.startswith("on premises") and other.startswith("on premises")):
+            if network.overlaps(neighbour) and name != _OTHERS:
                 yield f"{name}: its range {network} overlaps {neighbour} of {other}. Give each its own."
 
 

@@ -66,8 +66,16 @@ def _address() -> str:
     """Asked for once while the function stays warm; a new one is taken up within the hour, when AWS replaces it, or at the next release."""
     import boto3
 
-    kept = boto3.client("secretsmanager").get_secret_value(SecretId=os.environ["SLACK_SECRET"])["SecretString"]
-    address = kept if kept.startswith("https://") else str(json.loads(kept).get("SLACK_WEBHOOK_URL", ""))
-    if not address.startswith(("https://", "http://127.0.0.1:")):
+    return address_in(boto3.client("secretsmanager").get_secret_value(SecretId=os.environ["SLACK_SECRET"])["SecretString"])
+
+
+def address_in(kept: str) -> str:
+    """Of the secret as people put it in: the address itself, or a JSON object that holds it."""
+    if not kept.startswith("https://"):
+        try:
+            kept = str(json.loads(kept)["SLACK_WEBHOOK_URL"])
+        except (ValueError, KeyError, TypeError):
+            kept = ""
+    if not kept.startswith("https://"):
         raise NotTold("The secret holds no address of Slack.")
-    return address
+    return kept

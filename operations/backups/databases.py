@@ -116,7 +116,8 @@ def swap(*, live: str, kept: str, fresh: str) -> None:
             ender.start()
             try:
                 with session.transaction():
-                    session.execute(rename.format(sql.Identifier(live), sql.Identifier(kept)))
+                    if session.execute("SELECT 1 FROM pg_database WHERE datname = %s", [live]).fetchone():  # a new server has none yet
+                        session.execute(rename.format(sql.Identifier(live), sql.Identifier(kept)))
                     session.execute(rename.format(sql.Identifier(fresh), sql.Identifier(live)))
                 return
             except errors.ObjectInUse:

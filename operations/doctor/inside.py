@@ -128,6 +128,17 @@ def _beats(session: Connection) -> Iterable[Finding]:
         yield good("processes", f"All processes work: {', '.join(SILENCE_S)}.")
 
 
+def _broker(session: Connection) -> Iterable[Finding]:
+    """The broker."""
+    if settings.BROKER_URL:
+        return
+    [(there,)] = session.execute("SELECT to_regclass('pgmq.meta') IS NOT NULL").fetchall()
+    if there:
+        yield good("broker", "The broker is the database, and its tables are there.")
+    else:
+        yield bad("broker", "The broker's tables are missing from the database.", "manage.py prepare")
+
+
 def _inbox(session: Connection) -> Iterable[Finding]:
     """The inbox."""
     [(lag,)] = session.execute(_LAG).fetchall()
@@ -197,5 +208,5 @@ def _beside(session: Connection) -> Iterable[Finding]:
 
 
 LOOKS: Final[tuple[Callable[[Connection], Iterable[Finding]], ...]] = (
-    *(_partitions, _beats, _inbox, _work, _figures, _sending, _alarms, _switches, _room, _beside),
+    *(_partitions, _beats, _broker, _inbox, _work, _figures, _sending, _alarms, _switches, _room, _beside),
 )

@@ -27,11 +27,14 @@ CERTIFICATE_DAYS: Final = 21
 
 
 def broker() -> Iterable[Finding]:
+    """Without a BROKER_URL it is the database, which is asked for it there (operations.doctor.inside)."""
+    if not settings.BROKER_URL:
+        return
     kind = "SQS" if settings.BROKER_URL.startswith("sqs:") else "pgmq"
     try:
         health.broker()
     except health.NotReady:
-        yield bad("broker", f"The broker ({kind}) does not answer.", "Look at BROKER_URL; without one the database is the broker: manage.py prepare")
+        yield bad("broker", f"The broker ({kind}) does not answer.", "Look at BROKER_URL; without one the database is the broker.")
     else:
         yield good("broker", f"The broker ({kind}) answers.")
 

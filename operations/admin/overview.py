@@ -2,17 +2,18 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
-from django.conf import settings
 from django.db import connection
 from django.db.models import Count, Min
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from engagement import display
 from engagement.models import Heartbeat, Organisation, ShopperImport
 from notifications.models import FeedbackNotice, Message, MessageState
+from operations import ways
 from operations.models import Backup, Delivery, Post
 
 COUNTED_UP_TO: Final = 100_000  # of each queue: a page that is asked for every 15 seconds must not slow its emptying
@@ -204,6 +205,14 @@ def size(number: float) -> str:
     return f"{display.number(number, 1)} TB"
 
 
+WAYS: Final[dict[type, Any]] = {
+    ways.ByBot: gettext_lazy("Alarms are told in Slack, by a bot."),
+    ways.ByWebhook: gettext_lazy("Alarms are told in Slack, by a webhook."),
+    ways.ByMail: gettext_lazy("No Slack is set: alarms are told by e-mail."),
+    ways.ByLog: gettext_lazy("No Slack is set: alarms are written to the log."),
+}
+
+
 @dataclass(frozen=True)
 class Telling:
     where: str
@@ -221,7 +230,7 @@ def telling(now: datetime) -> Telling:
     first = waiting.order_by("pk").values("created_at", "problem").first() if number else None
     last = line.exclude(told_at=None).order_by("-pk").values("told_at", "delivery").first()
     return Telling(
-        where=_("Alarms are told in Slack.") if settings.SLACK_WEBHOOK_URL else _("No Slack is set: alarms are written to the log."),
+        where=str(WAYS[type(ways.operators())]),
         waiting=_number(number),
         oldest=_age(first["created_at"], now) if first else "",
         problem=first["problem"] if first else "",

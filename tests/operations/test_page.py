@@ -58,15 +58,14 @@ def test_that_nobody_looks_at_the_alarms_is_the_first_thing_said(db: None, admin
 def test_however_much_there_is_the_page_asks_as_often_and_is_quick(acme: Organisation, admin_client: Client) -> None:
     world.much(timezone.now(), acme)
     told(admin_client)  # what is loaded once
-    with CaptureQueriesContext(
-        connection,
-    ) as asked:
-        began = time.perf_counter()
-        said = told(admin_client)
-        took = time.perf_counter() - began
-    print(len(asked), took)
-    assert len(asked) <= QUERIES, len(asked)
-    assert took < 1, "300 ms on quiet cores"
+    took = []
+    for _try in range(3):
+        with CaptureQueriesContext(connection) as asked:
+            began = time.perf_counter()
+            said = told(admin_client)
+            took.append(time.perf_counter() - began)
+    assert len(asked) <= QUERIES
+    assert min(took) < 0.5  # less than a tenth of a second on quiet cores
     assert said.count('id="process-') == 56
 
 
@@ -119,4 +118,7 @@ def test_the_secret_address_of_slack_is_on_no_page(acme: Organisation, admin_cli
     settings.SLACK_WEBHOOK_URL = "https://hooks.slack.com/services/T0/B0/verysecret"
     world.in_trouble(timezone.now(), acme)
     said = told(admin_client)
-    assert "Alarms are told in Slack." in said and "verysecret" not in said and "hooks.slack.com" not in said
+    assert "Alarms are told in Slack, by a webhook." in said and "verysecret" not in said and "hooks.slack.com" not in said
+    settings.SLACK_BOT_TOKEN = "xoxb-verysecret"
+    said = told(admin_client)
+    assert "Alarms are told in Slack, by a bot." in said and "verysecret" not in said

@@ -137,7 +137,8 @@ def gauges() -> list[Gauge]:
 
 def _read() -> Iterator[Gauge]:
     """Each fails alone: what could not be read is missing, and Prometheus and CloudWatch know what that means."""
-    connection.close_if_unusable_or_obsolete()  # of a thread that serves no requests, nobody else asks
+    if not connection.in_atomic_block:
+        connection.close_if_unusable_or_obsolete()  # of a thread that serves no requests, nobody else asks
     for name, said, labels, query in _STANDING:
         for value, *values in _bounded(name, lambda query=query: _asked(query)):  # type: ignore[misc]
             yield Gauge(name, said, float(value), labels, tuple(values))

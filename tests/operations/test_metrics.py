@@ -8,17 +8,19 @@ import sys
 from datetime import timedelta
 from http.client import HTTPConnection
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test import Client
 from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 from pytest_django.fixtures import Settings
 
 from engagement import heartbeats, logs
+from engagement.metrics import shelf
 from engagement.models import Inbox, Organisation, SetAside
 from notifications import links
 from operations import metrics
@@ -102,9 +104,20 @@ def test_it_is_only_read_and_only_where_prometheus_is_meant(folder: Path, settin
         assert Client().get("/metrics").status_code == 404
 
 
+@pytest.mark.django_db
 def test_a_database_that_is_away_leaves_what_is_counted(folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    monkeypatch.setattr(metrics, "_bounded", lambda _name, _ask: [])
-    assert Client().get("/metrics").status_code == 200
+
+    def away() -> None:
+        raise OperationalError("it quotes an address: ann@acme.example")
+
+    monkeypatch.setattr(metrics, "transaction", SimpleNamespace(atomic=away))
+    shelf.Place(folder / "metrics", "web").write()
+    answer = Client().get("/metrics")
+    assert answer.status_code == 200
+    found = samples(answer.text)
+    assert ("atrium_stream_batch_events_count", (("process", "web"),)) in found
+    assert ("atrium_inbox_events", ()) not in found
+    assert "OperationalError" in caplog.text and "ann@" not in caplog.text
 
 
 # --- What stands in the database ------------------------------------------------------------------------------------------

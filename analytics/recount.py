@@ -6,7 +6,7 @@ So is each slice of a zone's days: the stays that changed since its figures were
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any, Final
 
 import numpy as np
@@ -42,6 +42,7 @@ class Report:
     zone_days: int = 0
     differences: int = 0
     examples: list[str] = field(default_factory=list)
+    closed: dict[str, date] = field(default_factory=dict)  # organisations some of whose events are gone: compared from that day on
 
     def differ(self, sentence: str) -> None:
         self.differences += 1
@@ -57,7 +58,8 @@ def recount(*, now: datetime | None = None, progress: Callable[[int], None] = la
     report, started = Report(), datetime.now(UTC)
     with connect(application_name="atrium-recount", options="-c jit=off -c statement_timeout=600s") as connection:
         connection.read_only, connection.isolation_level = True, psycopg.IsolationLevel.REPEATABLE_READ
-        for (organisation,) in connection.execute("SELECT id FROM engagement_organisation ORDER BY id").fetchall():
+        for organisation, key, closed in connection.execute("SELECT id, key, raw_closed_before FROM engagement_organisation ORDER BY id").fetchall():
+            report.closed |= {key: closed} if closed else {}
             _compare_owners(connection, organisation, report)
             with connection.transaction():
                 _compare_counters(connection, organisation, report)

@@ -84,7 +84,7 @@ OUTCOMES: Final = {
     "unmatched": (_("Unmatched"), _("New and kept, but it names a beacon or zone that is not provisioned.")),
     "duplicate": (_("Duplicate"), _("Sent again. It changes nothing.")),
     "erased": (_("Erased"), _("Its shopper was erased after it happened. It is not kept.")),
-    "too_old": (_("Too old"), _("It happened more than 35 days before it came.")),
+    "too_old": (_("Too old"), _("It happened more than 35 days before it came, or on a day whose raw events are not kept any more.")),
     "in_future": (_("In the future"), _("It happened more than 5 minutes after it came: a clock is wrong.")),
     "malformed": (_("Malformed"), _("It cannot be read as an event.")),
     "unknown_type": (_("Unknown type"), _("Its type is not one of those in the API.")),

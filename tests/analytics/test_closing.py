@@ -1,21 +1,25 @@
 """Stays after raw events are gone: what is told later changes them as if everything were still there."""
 
+import io
 from dataclasses import replace
 from datetime import timedelta
+from types import FunctionType, ModuleType
 from typing import Any, Final
 from uuid import UUID
 
 import pytest
+from django.core.management import call_command
 from hypothesis import given
 from hypothesis import strategies as st
 
 from analytics.recount import recount
-from analytics.stream import closing
+from analytics.stream import closing, presence
 from engagement import retention
 from engagement.models import Event as StoredEvent
 from engagement.models import Organisation, Outcome
 from tests.analytics import stage
 from tests.analytics.stage import moment, requests_of
+from tests.analytics.test_mutants import mutant_of
 from tests.analytics.theatre import Connection, Theatre
 from tests.golden import ORGANISATION
 from tests.reference import SECOND, Enter, Event, Exit, Places, Version, distinct, occurred_at
@@ -132,10 +136,11 @@ def test_places_that_change_make_again_what_can_be_made_again_and_leave_the_rest
     told(theatre, seen(-600), seen(-590), seen(-30), seen(-20), seen(-8), seen(5), seen(18), seen(25))
     drop(crew[0])
     assert in_a(theatre) == [(-600, -590), (-30, 25)]
-    shorter = Places({"root": (Version(None, 900, 300, 100.0),), "a": (Version("root", 600, 300, 100.0),)})
+    shorter = Places({"root": (Version(None, 900, 300, 100.0),), "a": (Version("root", 600, 900, 100.0),)})
     stage.provision(theatre.stage, shorter, since=None)
     theatre.drain()
     assert in_a(theatre) == [(-600, -590), (-30, 5), (18, 25)]
+    assert [one.counted for one in theatre.stage.stays() if one.zone == "a"] == [True, True, False]  # the first would be too short now
     assert recount().examples == []
 
 
@@ -160,4 +165,40 @@ def test_an_organisation_with_everything_is_compared_to_the_last_unit(crew: list
     StoredEvent.objects.filter(occurred_at__lt=moment(CLOSED)).delete()
     assert len(recount().examples) >= 2
     Organisation.objects.update(raw_closed_before=moment(CLOSED).date())
-    assert recount().examples == []
+    report = recount()
+    assert (report.examples, report.closed) == ([], {ORGANISATION: moment(CLOSED).date()})
+    call_command("recount", stdout=(out := io.StringIO()))
+    assert f"Of acme from {moment(CLOSED).date()} on" in out.getvalue()
+
+
+LIES: Final = [
+    # What is told after the closing, what then stands, the room, what it says, and the lie.
+    ((20,), [(-30, 20)], presence, "last = np.minimum(mine.ended, closed - 1)", "last = mine.started"),
+    ((20,), [(-30, 20)], presence, "segments.join(begun(before, places, closed))", "segments"),
+    ((-15, 20), [(-30, 20)], closing, "old = said.occurred_at < limit[said.row]", "old = said.occurred_at < 0"),
+]
+
+
+@pytest.mark.parametrize(("later", "stand", "room", "truth", "lie"), LIES, ids=[lie[-1] for lie in LIES])
+@pytest.mark.parametrize("lies", [False, True], ids=["sound", "mutant"])
+def test_a_lie_about_the_closing_is_found_out(
+    crew: list[Connection],
+    monkeypatch: pytest.MonkeyPatch,
+    later: tuple[int, ...],
+    stand: list[tuple[int, int]],
+    room: ModuleType,
+    truth: str,
+    lie: str,
+    lies: bool,
+) -> None:
+    theatre = Theatre(World(PLACES, ()), crew)
+    told(theatre, *(seen(minute) for minute in (-30, -20, -10, 2, 10)))
+    if lies:
+        mutant = mutant_of(room, truth, lie)
+        for name in [key for key, value in vars(mutant).items() if isinstance(value, FunctionType) and value.__module__ == mutant.__name__]:
+            monkeypatch.setattr(room, name, getattr(mutant, name))
+        monkeypatch.setattr(closing, "SURELY_OPEN_US", 0)
+    drop(crew[0])
+    told(theatre, *(seen(minute) for minute in later), seen(1))
+    kept = StoredEvent.objects.filter(occurred_at__lt=moment(CLOSED)).count()
+    assert ((in_a(theatre), kept) == (stand, 0)) == (not lies)

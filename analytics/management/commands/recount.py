@@ -20,6 +20,10 @@ class Command(BaseCommand):
             _("Compared %(stays)s stays of %(shoppers)s shoppers and the figures of %(days)s zones' days: %(differences)s differences.")
             % {"stays": report.stays, "shoppers": report.shoppers, "days": report.zone_days, "differences": report.differences}
         )
+        for organisation, day in report.closed.items():
+            self.stdout.write(
+                _("Of %(organisation)s from %(day)s on: raw events from before are not kept any more.") % {"organisation": organisation, "day": day}
+            )
         if report.differences:
             sys.exit(1)
 

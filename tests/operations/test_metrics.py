@@ -25,6 +25,7 @@ from engagement.models import Inbox, Organisation, SetAside
 from notifications import links
 from operations import metrics
 from operations.models import Action, Alarm
+from tests.engagement.test_metrics import check_object
 from tests.servers import ROOT, WHOLE, Server, running_door, until
 
 TOKEN = "a-token-for-the-tests-alone"
@@ -322,3 +323,21 @@ def told_of_the_stream(server: Server) -> dict[Any, float] | None:
     assert answer.status == 200, answer.body
     found = samples(answer.body.decode())
     return found if ("atrium_outcomes_total", (("outcome", "accepted"), ("process", "stream-0"))) in found else None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_door_that_fails_says_a_number_and_tells_cloudwatch_at_its_end(environment: dict[str, str], acme_keys: dict[str, str], tmp_path: Path) -> None:
+    once, log = tmp_path / "once", tmp_path / "door.log"
+    once.touch()
+    broken = {"METRICS": "emf", "LOG_FORMAT": "json", "FAULT": "door.decoded:raise", "FAULT_ONCE": str(once)}
+    with running_door(environment, log, **broken) as server:
+        failed = server.post(acme_keys["publishable"], body(), **{"x-request-id": "say-this-2"})
+        assert (failed.status, failed.json["code"]) == (503, "unavailable")
+        assert "say-this-2" in failed.json["detail"]
+        assert server.post(acme_keys["publishable"], body()).status == 202
+    lines = [line for line in log.read_text().splitlines() if line.startswith("{")]
+    [why] = [json.loads(line) for line in lines if "say-this-2" in line]
+    assert why["level"] == "error" and "InjectedFault" in why["message"]
+    told = [check_object(line) for line in lines if line.startswith('{"_aws"')]
+    assert sum(line.get("atrium_accepted_events_total", 0) for line in told) == 2
+    assert sum(line.get("atrium_refused_requests_total", 0) for line in told) == 1

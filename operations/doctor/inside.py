@@ -32,6 +32,8 @@ _DUE: Final = "SELECT coalesce(extract(epoch FROM clock_timestamp() - min(due_at
 _RECOUNT: Final = "SELECT differences FROM analytics_recount ORDER BY id DESC LIMIT 1"
 _FIRING: Final = "SELECT name, state FROM operations_alarm WHERE state IN ('firing', 'acknowledged', 'silenced') ORDER BY since"
 _SWITCHES: Final = "SELECT action, mode FROM operations_switch WHERE mode <> 'on' ORDER BY action"
+_UNTOLD: Final = """SELECT problem, (SELECT count(*) FROM operations_post WHERE delivery = 'waiting' AND organisation_id IS NULL) FROM operations_post
+    WHERE delivery = 'waiting' AND organisation_id IS NULL ORDER BY id LIMIT 1"""
 _HOME: Final = "SELECT brake, brake_reason FROM notifications_sendingaccount WHERE id = 1"
 START: Final = "make run" if settings.EMBEDDED else "systemctl status 'atrium-*' (or `make run`), and read the log of the one that is missing"
 
@@ -183,6 +185,14 @@ def _alarms(session: Connection) -> Iterable[Finding]:
         yield bad(f"alarm {name}", f"{title}; it is {state}.", f"See ### {name} in RUNBOOK.md.")
 
 
+def _untold(session: Connection) -> Iterable[Finding]:
+    """What waits to be told."""
+    row = session.execute(_UNTOLD).fetchone()
+    if row and row[0]:
+        remedy = "See *Slack* in RUNBOOK.md: a token or a webhook that was withdrawn, a channel without the bot, or Slack itself."
+        yield bad("slack", f"{row[1]} messages to operators wait, because the first is not taken ({row[0]}).", remedy)
+
+
 def _switches(session: Connection) -> Iterable[Finding]:
     """Switches."""
     for action, mode in session.execute(_SWITCHES).fetchall():
@@ -208,5 +218,5 @@ def _beside(session: Connection) -> Iterable[Finding]:
 
 
 LOOKS: Final[tuple[Callable[[Connection], Iterable[Finding]], ...]] = (
-    *(_partitions, _beats, _broker, _inbox, _work, _figures, _sending, _alarms, _switches, _room, _beside),
+    *(_partitions, _beats, _broker, _inbox, _work, _figures, _sending, _alarms, _untold, _switches, _room, _beside),
 )

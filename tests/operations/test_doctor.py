@@ -24,8 +24,9 @@ from operations import doctor, wrong_settings
 from operations.backups import making, manifest
 from operations.backups.place import Folder
 from operations.doctor import Finding, inside, machine, outside
-from operations.models import Switch
+from operations.models import Post, Switch
 from tests.operations import world
+from tests.operations.line import fires
 from tests.servers import ROOT
 
 SECRET = "kept-away-from-everybody"
@@ -84,6 +85,13 @@ def test_alarms_that_fire_and_actions_that_are_switched_off_are_told(settled: Pa
     world.alarm("figures-behind", "firing", timezone.now())
     Switch.objects.create(action="partitions-made", mode="off", by="alice")
     assert [name for name, _sentence, _remedy in said(doctor.examine())] == ["alarm figures-behind", "action partitions-made"]
+
+
+def test_messages_that_slack_does_not_take_are_told_with_why(settled: Path) -> None:
+    fires("stream-behind")
+    Post.objects.update(problem="invalid_auth")
+    [(name, sentence, _remedy)] = said(doctor.examine())
+    assert (name, sentence) == ("slack", "1 messages to operators wait, because the first is not taken (invalid_auth).")
 
 
 def test_a_migration_that_is_missing_is_named_and_nothing_that_stands_on_it_is_asked(settled: Path) -> None:

@@ -90,26 +90,25 @@ def click(request: HttpRequest, token: str) -> HttpResponse:
     return HttpResponseRedirect(known)
 
 
-def _whose(kind: str, token: str) -> tuple[int, Whose | None] | None:
-    """The token's message, and whom it speaks of. None: it is no such token."""
+def _whose(kind: str, token: str, request: HttpRequest) -> tuple[int, Whose] | HttpResponse:
+    """The token's message, and whom it speaks of; or the page that says why there is nobody."""
     found = links.read(kind, token)
     if found is None:
-        return None
+        return _nothing(request)
     message, shopper = found
-    return message, None if message == NO_MESSAGE else wishes.whose(message, shopper)
+    if message == NO_MESSAGE:
+        return _page(request, "test")
+    known = wishes.whose(message, shopper)
+    return _page(request, "gone") if known is None else (message, known)
 
 
 @_hosted("POST")
 def unsubscribe(request: HttpRequest, token: str) -> HttpResponse:
     """GET shows a button. POST acts, whoever posts and whatever: a mail provider for its user, or the button."""
-    found = _whose(links.UNSUBSCRIBE, token)
-    if found is None:
-        return _nothing(request)
+    found = _whose(links.UNSUBSCRIBE, token, request)
+    if isinstance(found, HttpResponse):
+        return found
     message, known = found
-    if message == NO_MESSAGE:
-        return _page(request, "test")
-    if known is None:
-        return _page(request, "gone")
     if request.method != "POST":
         return _page(request, "unsubscribe", whose=known)
     wishes.unsubscribe(known, timezone.now())
@@ -118,20 +117,17 @@ def unsubscribe(request: HttpRequest, token: str) -> HttpResponse:
 
 @_hosted("POST")
 def preferences(request: HttpRequest, token: str) -> HttpResponse:
-    found = _whose(links.PREFERENCES, token)
-    if found is None:
-        return _nothing(request)
+    found = _whose(links.PREFERENCES, token, request)
+    if isinstance(found, HttpResponse):
+        return found
     message, known = found
-    if message == NO_MESSAGE:
-        return _page(request, "test")
-    if known is None:
-        return _page(request, "gone")
     saved = request.method == "POST"
     if saved:
         _take(known, request)
-        known = wishes.whose(message, known.shopper)
-        if known is None:
-            return _page(request, "gone")
+        found = _whose(links.PREFERENCES, token, request)  # as he is known now
+        if isinstance(found, HttpResponse):
+            return found
+        message, known = found
     now = wishes.read(known)
     languages = [(code, _named(code)) for code in now.languages]
     leave = links.sign(links.UNSUBSCRIBE, message, known.shopper)

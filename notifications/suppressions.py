@@ -1,7 +1,7 @@
 """Addresses that an organisation may not send to: who writes them, and who lifts them.
 
-What holds does not depend on the order in which it was heard, or how often: by hand stands over a complaint, that over an unsubscription, that over a
-bounce, and of two alike the earlier one is kept. One that was lifted comes back only by what happened after it was lifted.
+What holds does not depend on the order in which it was heard, or how often: by hand stands over a complaint, that over a bounce, that over an
+unsubscription, which its shopper may take back; and of two alike the earlier one is kept. One that was lifted comes back only by what happened after that.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from engagement.models import Channel, Organisation
 from notifications.models import Suppression
 
 Why = Suppression.Why
-STRENGTH: Final = (Why.BOUNCE.value, Why.UNSUBSCRIBE.value, Why.COMPLAINT.value, Why.MANUAL.value)
+STRENGTH: Final = (Why.UNSUBSCRIBE.value, Why.BOUNCE.value, Why.COMPLAINT.value, Why.MANUAL.value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,9 @@ from django.db.backends.utils import CursorWrapper
 from engagement.models import Channel, Organisation
 from engagement.profiles import consents, record
 from engagement.profiles.told import Consent
+from notifications import suppressions
+from notifications.models import Suppression
+from notifications.suppressions import Noted
 
 EMAIL: Final = Channel.EMAIL.value
 TRIES: Final = 3
@@ -73,13 +76,6 @@ SELECT (SELECT given FROM engagement_consentstate WHERE shopper_id = %(shopper)s
        (SELECT why FROM notifications_suppression WHERE organisation_id = %(organisation)s AND channel = 'email' AND address = lower(%(email)s)
            AND lifted_at IS NULL)
 """
-_SUPPRESS: Final = """
-INSERT INTO notifications_suppression AS known (organisation_id, channel, address, why, at, message_id, added_by, lifted_by, lift_reason, changed)
-VALUES (%(organisation)s, 'email', lower(%(email)s), 'unsubscribe', %(at)s, %(message)s, '', '', '', 0)
-ON CONFLICT (organisation_id, channel, address) DO UPDATE
-   SET why = excluded.why, at = excluded.at, message_id = excluded.message_id, added_by = '', lifted_at = NULL, lifted_by = '', lift_reason = ''
- WHERE known.lifted_at IS NOT NULL
-"""
 _NOTE: Final = """
 INSERT INTO notifications_messageevent (organisation_id, message_id, kind, at, source, by, detail)
 VALUES (%(organisation)s, %(message)s, 'unsubscribe', %(at)s, 'page:unsubscribe', '', '') ON CONFLICT (message_id, kind, source) DO NOTHING
@@ -124,11 +120,10 @@ def unsubscribe(known: Whose, at: datetime) -> None:
         given, _why = _state(cursor, known)
         if given is not False and not consents.withdraw(cursor, known.organisation, known.shopper, EMAIL, known.purpose, at, "unsubscribe"):
             return  # erased in this instant
-        told: dict[str, Any] = {"organisation": known.organisation, "email": known.email, "at": at, "message": known.message}
         if known.email:
-            cursor.execute(_SUPPRESS, told)
+            suppressions.suppress(cursor, [Noted(known.organisation, known.email.lower(), Suppression.Why.UNSUBSCRIBE, at, known.message)])
         if known.message is not None:
-            cursor.execute(_NOTE, told)
+            cursor.execute(_NOTE, {"organisation": known.organisation, "message": known.message, "at": at})
 
     _tried(work)
 

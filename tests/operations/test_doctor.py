@@ -36,6 +36,7 @@ SECRET = "kept-away-from-everybody"
 def settled(settings: Settings, tmp_path: Path, transactional_db: None) -> Path:
     """An installation with a folder of its own, a fresh verified backup, and every process at work."""
     settings.VAR, settings.BACKUP_URL, settings.PORT = tmp_path, str(tmp_path / "backups"), _free_port()
+    settings.OPERATORS_EMAIL = ["ops@example.com"]
     where, name = Folder(tmp_path / "backups"), manifest.name_of(timezone.now() - timedelta(hours=3))
     for file in (manifest.FILE, manifest.SEEN, manifest.DUMP):
         where.write(f"{name}/{file}", making.source(b"{}"))

@@ -6,7 +6,7 @@ history and the posts. People move them too (`acknowledge`, `silence`, `unsilenc
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
@@ -49,8 +49,8 @@ def evaluate(now: datetime) -> None:
         if not _is_ours():
             return
         alarms = {alarm.name: alarm for alarm in Alarm.objects.select_related("incident")}
-        for declaration in ALARMS:
-            _look(declaration, alarms.get(declaration.name), now)
+        looked = [_look(declaration, alarms.get(declaration.name), now) for declaration in ALARMS]
+        _note(alarm for alarm in looked if alarm is not None)
         for alarm in alarms.values():
             if alarm.name not in DECLARED:
                 _let_go(alarm, now)
@@ -116,12 +116,26 @@ def _held(name: str) -> Iterator[Alarm]:
         yield alarm
 
 
-def _look(declaration: Declaration, alarm: Alarm | None, now: datetime) -> None:
+# In one go: a round is mostly of alarms that stand as they stood.
+_NOTE: Final = """
+    UPDATE operations_alarm SET state = %s, since = %s, calm_since = %s, value = %s, evaluated_at = %s, silent_until = %s, silent_by = %s, incident_id = %s
+    WHERE name = %s
+"""
+
+
+def _note(alarms: Iterable[Alarm]) -> None:
+    rows = [(one.state, one.since, one.calm_since, one.value, one.evaluated_at, one.silent_until, one.silent_by, one.incident_id, one.name) for one in alarms]
+    with connection.cursor() as cursor:
+        cursor.executemany(_NOTE, rows)
+
+
+def _look(declaration: Declaration, alarm: Alarm | None, now: datetime) -> Alarm | None:
+    """The alarm as it stands now; nothing where it is not due."""
     if alarm is None:
         alarm = Alarm(name=declaration.name, since=now, evaluated_at=now)
         alarm.save(force_insert=True)
     elif alarm.value is not None and timedelta(0) <= now - alarm.evaluated_at < declaration.every:
-        return
+        return None
     found, problem = _reading(declaration, now)
     before, entered = alarm.state, alarm.since
     after = _next_state(declaration, alarm, found, now)
@@ -134,7 +148,7 @@ def _look(declaration: Declaration, alarm: Alarm | None, now: datetime) -> None:
         _move(alarm, after, now, sentence)
     elif after in (State.FIRING, State.ACKNOWLEDGED) and alarm.calm_since is None:
         _go_on(declaration, alarm, found, problem, now)
-    alarm.save()
+    return alarm
 
 
 def _reading(declaration: Declaration, now: datetime) -> tuple[Found | None, str]:

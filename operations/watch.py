@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
 
+import psycopg
 from django.conf import settings
 from django.db import DatabaseError, close_old_connections, connection
 from django.utils import timezone
@@ -73,7 +74,8 @@ class Watch:
         try:
             with connection.cursor() as cursor:
                 heartbeats.beat(cursor.connection, PROCESS)
-        except DatabaseError as error:
+        except (DatabaseError, psycopg.Error) as error:
+            connection.close()  # the next round makes a new one
             if not self._away:
                 log.error("The watch cannot reach the database (%s). Nothing is watched until it is back.", type(error).__name__)
             self._away = True

@@ -23,7 +23,9 @@ EXTRAS: Final = 20
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 organisation: ContextVar[str] = ContextVar("organisation", default="")  # its key, as soon as it is known who asks
-process: str = next((word for word in sys.argv[1:2] if "manage" in sys.argv[0]), Path(sys.argv[0]).stem)  # until somebody says better: speak_as
+_script: Final = Path(sys.argv[0])
+# What this process is called, until it says so itself (speak_as): its command.
+process: str = sys.argv[1] if _script.name == "manage.py" and sys.argv[1:] else _script.parent.name if _script.stem == "__main__" else _script.stem
 
 _ESCAPES: Final = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160), 0x2028, 0x2029)} | {10: "\\n", 13: "\\r", 9: "\\t"}
 _SANE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{3,63}")

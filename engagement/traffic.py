@@ -16,8 +16,9 @@ from engagement import logs, metrics
 HEADER: Final = "X-Request-Id"
 SLOW_S: Final = 1.0  # no page may take so long
 NO_ROUTE, FILES = "(none)", "(files)"
-# Asked every few seconds by machines, or many at once with each page: a line for each would hide the others. They are counted.
+# Asked every few seconds, or many at once with each page: a line for each would hide the others. They are counted.
 QUIET: Final = frozenset({"healthz/live", "healthz/ready", "metrics", FILES})
+ASKED_AGAIN: Final = ("/now", "/progress")  # what open pages ask by themselves
 
 REQUESTS: Final = metrics.counters("atrium_http_requests_total", "Requests to pages and API, by route", "method", "route", "status")
 SECONDS: Final = metrics.histograms("atrium_http_request_seconds", "Time until a page or an answer of the API begins, by route", "route")
@@ -54,12 +55,13 @@ def _tell(request: HttpRequest, response: HttpResponse, took: float) -> None:
     method = request.method if request.method in METHODS else "(other)"
     REQUESTS.of(method, route, str(status)).inc()
     SECONDS.of(route).observe(took)
-    level = logging.DEBUG if route in QUIET and status < 500 and took < SLOW_S else logging.INFO
+    quiet = (route in QUIET or route.endswith(ASKED_AGAIN)) and status < 500 and took < SLOW_S
     logger.log(
-        level,
-        "%s %s %s",
+        logging.DEBUG if quiet else logging.INFO,
+        "%s %s %s in %.0f ms",
         method,
         route,
         status,
+        took * 1000,
         extra={"method": method, "route": route, "status": status, "duration_ms": took * 1000},
     )

@@ -1,7 +1,7 @@
 """CloudWatch's embedded metric format: JSON lines on the standard output, which the machine's log agent sends on. Pure.
 
 Each line has the metrics of one set of dimensions. Of counters and histograms CloudWatch is told what came since the last line; it adds up by itself, so
-neither the process nor the machine is a dimension, each of which would be paid for.
+neither the process nor the machine is a dimension, and of labels only the short ones are: each combination is a metric that is paid for by the month.
 """
 
 import json
@@ -15,6 +15,7 @@ NAMESPACE: Final = "Atrium"
 MOST_METRICS: Final = 100  # in one object
 MOST_DIMENSIONS: Final = 30
 LONGEST: Final = 256 * 1024
+NOT_PAID_FOR: Final = frozenset({"route", "method", "task"})  # dozens of each: added up over them
 
 Told = dict[tuple[str, tuple[str, ...]], Any]
 Point = tuple[tuple[tuple[str, str], ...], str, str, float]  # dimensions, name, unit, value
@@ -52,14 +53,18 @@ def of_gauges(gauges: Iterable[Gauge]) -> Iterator[Point]:
 
 
 def lines(points: Iterable[Point], *, process: str, now_ms: int) -> list[str]:
-    together: defaultdict[tuple[tuple[str, str], ...], list[tuple[str, str, float]]] = defaultdict(list)
-    for dimensions, name, unit, value in points:
-        together[dimensions[:MOST_DIMENSIONS]].append((name, unit, value))
-    return [
-        json.dumps(_object(dimensions, some[start : start + MOST_METRICS], process, now_ms), separators=(",", ":"), allow_nan=False)
-        for dimensions, some in together.items()
-        for start in range(0, len(some), MOST_METRICS)
-    ]
+    together: defaultdict[tuple[tuple[str, str], ...], dict[tuple[str, str], float]] = defaultdict(dict)
+    for labels, name, unit, value in points:
+        some = together[tuple(pair for pair in labels if pair[0] not in NOT_PAID_FOR)[:MOST_DIMENSIONS]]
+        before = some.get((name, unit), 0.0)
+        some[name, unit] = max(before, value) if name.endswith("_max") else before + value
+    written = []
+    for dimensions, values in together.items():
+        told = [(name, unit, value) for (name, unit), value in values.items()]
+        for start in range(0, len(told), MOST_METRICS):
+            one = _object(dimensions, told[start : start + MOST_METRICS], process, now_ms)
+            written.append(json.dumps(one, separators=(",", ":"), allow_nan=False))
+    return written
 
 
 def _object(dimensions: tuple[tuple[str, str], ...], some: list[tuple[str, str, float]], process: str, now_ms: int) -> dict[str, Any]:

@@ -9,8 +9,9 @@ from typing import Any
 
 import psycopg
 import pytest
+from celery import shared_task
 
-from engagement import logs
+from engagement import celery, logs
 from engagement.console import Console
 
 LINES = (logs.Line(), logs.Json())
@@ -155,3 +156,29 @@ def test_the_console_keeps_objects_and_makes_some_of_everything_else() -> None:
     assert lines[0] == json.loads(whole)
     assert lines[1]["process"] == "postgres"
     assert lines[1]["message"] == 'LOG:  {"quoted"} and ready, mail to (an address)'
+
+
+@shared_task(name="tests.fails")
+def fails() -> None:
+    raise psycopg.errors.UniqueViolation("Key (email)=(ann@acme.example) already exists for Ann Smith")
+
+
+@shared_task(name="tests.works")
+def works() -> str:
+    return logs.request_id.get()
+
+
+def test_a_task_that_fails_says_so_once_and_without_the_words_of_the_database(caplog: pytest.LogCaptureFixture) -> None:
+    before = celery.TASKS.of("tests.fails", "failure").value
+    fails.apply()
+    [line] = [logs.Line().format(record) for record in caplog.records]
+    assert "tests.fails failed: UniqueViolation: 23505 at test_logs.py" in line
+    assert "Ann" not in line and "ann@" not in line
+    assert celery.TASKS.of("tests.fails", "failure").value == before + 1
+
+
+def test_a_task_that_works_says_nothing_and_has_a_number_of_its_own(caplog: pytest.LogCaptureFixture) -> None:
+    first, second = works.apply().get(), works.apply().get()
+    assert first and second and first != second
+    assert logs.request_id.get() == ""
+    assert not caplog.records

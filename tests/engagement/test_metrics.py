@@ -207,6 +207,18 @@ def test_cloudwatch_is_told_what_came_since_the_last_time() -> None:
     assert again == {"atrium_refused_total": 1, "atrium_work_seconds_count": 1, "atrium_work_seconds_sum": 1, "atrium_work_seconds_max": 1}
 
 
+def test_cloudwatch_is_told_no_label_that_would_be_dear() -> None:
+    asked = metrics.counters("atrium_http_requests_total", "X", "method", "route", "status")
+    took = metrics.histograms("atrium_http_request_seconds", "X", "route")
+    for route in ("a", "b"):
+        asked.of("GET", route, "200").inc(2)
+        took.of(route).observe(3 if route == "a" else 1)
+    first, second = (check_object(line) for line in emf.lines(emf.Differences().take(), process="web", now_ms=1_760_000_000_000))
+    assert (first["_aws"]["CloudWatchMetrics"][0]["Dimensions"], first["atrium_http_requests_total"]) == ([["status"]], 4)
+    assert (second["_aws"]["CloudWatchMetrics"][0]["Dimensions"], second["atrium_http_request_seconds_sum"]) == ([[]], 4)
+    assert second["atrium_http_request_seconds_max"] == 3
+
+
 def test_no_object_has_more_than_cloudwatch_takes() -> None:
     points = [((), f"atrium_{number}_total", "Count", float(number)) for number in range(250)]
     deep = tuple((f"label{number}", "v" * 2000) for number in range(40))

@@ -93,7 +93,7 @@ GUARDS: Final[list[tuple[Any, str, str, Law]]] = [
     (telling.Teller.__init__, "inherit(self._place.left_behind())", "pass", what_follows_goes_on),
     (shelf.Place.__init__, "fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)", "pass", two_at_once_have_a_place_each),
     (measures.Family._new, "len(self.children) >= MOST", "False", a_label_has_an_end),
-    (emf.lines, "start : start + MOST_METRICS", "start:", an_object_has_a_hundred_metrics_at_most),
+    (emf.lines, "told[start : start + MOST_METRICS]", "told[start:]", an_object_has_a_hundred_metrics_at_most),
 ]
 
 

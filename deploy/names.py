@@ -45,9 +45,9 @@ class Role:
     only_one: bool = False
 
 
-# Connections: Django's bridge has 8 threads; the door a pool of 4 and a listener; a stream 3; Celery's workers one for each of 2 threads and its own.
+# Connections: on web two servers, each with 8 threads of Django's bridge and the door's one; a stream 3; a worker of Celery its 2 threads and its own.
 ROLES: Final = (
-    Role("web", ("web",), connections=12, port=8000),
+    Role("web", ("web",), connections=20, port=8000),
     Role("door", ("door",), connections=8, port=8001),
     Role("stream", ("stream", "figures"), connections=10),
     Role("worker", ("worker", "sender"), connections=12),

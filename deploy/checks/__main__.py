@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from deploy.checks import made
+from deploy.checks import breakages, graph, made
 
 Check = Callable[[Path], Iterable[str]]
 # What is looked at in one run's templates: a name for people, and what finds faults, one sentence each.
@@ -16,6 +16,11 @@ CHECKS: Final[tuple[tuple[str, Check], ...]] = (
     ("nothing is looked up, nothing belongs to one account", made.unbound),
     ("cfn-lint finds no error, for the region of each", made.linted),
     ("cdk-nag and the kit's own validation find nothing that is not acknowledged", made.validated),
+    (f"{len(graph.CHECKS)} checks of the graph of resources, on each environment", graph.faults),
+    (
+        f"{len(breakages.BREAKAGES)} breakages of one property, each noticed by the check that is meant to",
+        lambda folder: breakages.unnoticed(graph.worlds(folder)[-1]),
+    ),
 )
 
 

@@ -73,5 +73,5 @@ def test_dev_may_do_without_what_the_others_need() -> None:
 
 
 def test_a_release_in_progress_counts_as_half_as_many_machines_again() -> None:
-    assert DEV.connections == 2 * (12 + 8 + 10 + 12) + 8 + 15
-    assert PROD.connections == 12 * (12 + 8) + 9 * (10 + 12) + 8 + 15
+    assert DEV.connections == 2 * (20 + 8 + 10 + 12) + 8 + 15
+    assert PROD.connections == 12 * (20 + 8) + 9 * (10 + 12) + 8 + 15

@@ -10,16 +10,18 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 from urllib.error import URLError
 from urllib.request import urlopen
 
 import psutil
+import psycopg
 import pytest
 from django.conf import settings
 
-from engagement import supervisor
+from engagement import heartbeats, supervisor
 from engagement.console import Console
 from engagement.processes import Keeper, Process
 
@@ -108,6 +110,19 @@ def test_what_is_killed_comes_back_and_the_log_says_so(house: House, name: str) 
     wait_until(lambda: house.said(f"{name} was ended by signal 9 (SIGKILL)"), what=f"a sentence about {name}")
     wait_until(lambda: (now := house.child(CHILDREN[name])) and now.pid != before.pid, what=f"another {name}")
     wait_until(house.answers, what="a house that is ready again")
+
+
+def test_every_process_says_that_it_works_also_after_another_has_come_in_its_place(house: House) -> None:
+    wait_until(house.answers, what="a house that is ready")
+    names = {f"{name}@{heartbeats.HOST}" for name in ("web", "stream-0", "figures", "worker", "sender", "scheduler", "watch")}
+    with psycopg.connect((house.folder / "var" / "pg.url").read_text(), autocommit=True) as asked:
+
+        def said_since(moment: datetime) -> set[str]:
+            return {name for (name,) in asked.execute("SELECT process FROM engagement_heartbeat WHERE host <> '' AND at > %s", [moment])}
+
+        wait_until(lambda: said_since(datetime.now(UTC) - timedelta(seconds=30)) == names, what="a word of every process")
+        [(wrong,)] = asked.execute("SELECT count(*) FROM engagement_heartbeat WHERE host <> '' AND (pid IS NULL OR started_at IS NULL OR version = '')")
+        assert not wrong
 
 
 def test_the_watchdog_too_comes_back(house: House) -> None:

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from engagement.logs import scrubbed
 from operations.blocks import Notice
 from operations.models import Kind, Post
 
@@ -26,9 +27,11 @@ def notice(post: Post) -> Notice:
 
 
 def _stored(post: Post) -> Notice:
+    """Without what looks like an address of somebody, a key or a position, whoever wrote it in: a campaign's name is anybody's text."""
     kept: dict[str, Any] = dict(post.notice)
+    kept |= {name: scrubbed(kept[name]) for name in ("title", "body", "remedy", "footer")}
     kept["links"] = tuple((text, address) for text, address in kept.get("links", ()))
-    return Notice(**{**kept, "lines": tuple(kept.get("lines", ()))})
+    return Notice(**{**kept, "lines": tuple(map(scrubbed, kept.get("lines", ())))})
 
 
 def links(alarm: str, *, silence: bool = True) -> tuple[tuple[str, str], ...]:

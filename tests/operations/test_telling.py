@@ -165,6 +165,22 @@ def test_the_buttons_lead_somewhere() -> None:
         assert resolve(urlsplit(address).path).url_name
 
 
+@pytest.mark.parametrize("way", ["slack", "bot", "mail", "log"])
+def test_no_address_key_or_position_is_told_whoever_wrote_it_in(
+    db: None, request: pytest.FixtureRequest, way: str, mailoutbox: list[EmailMessage], caplog: pytest.LogCaptureFixture
+) -> None:
+    server: FakeSlack | None = request.getfixturevalue(way) if way in ("slack", "bot") else None
+    if way == "mail":
+        request.getfixturevalue("mailed")
+    secrets = ("ann@example.com", "-26.10763", "28.05671", "atr_sec_abcdefghijklmnop", "https://hooks.slack.com/services/T0/B0/xyz", "xoxb-12-ab")
+    fires("first", body=f"Of {' and '.join(secrets)}: 12.5 % since 2026-11-21 22:39 UTC.")
+    fires("second")
+    fires("third")
+    telling.tell_waiting(timezone.now())
+    told = str(server.messages if server else [(mail.subject, mail.body) for mail in mailoutbox] or caplog.messages)
+    assert "12.5 % since 2026-11-21 22:39 UTC." in told and not [secret for secret in secrets if secret.removeprefix("https://hooks.slack.com") in told]
+
+
 def test_with_a_webhook_the_second_end_is_told_when_it_has_stayed_away(db: None, slack: FakeSlack) -> None:
     """A webhook's message cannot be changed. Ten flaps are four messages: it fired, it was over, it was not, and now it is."""
     now = timezone.now()

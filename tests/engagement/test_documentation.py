@@ -28,6 +28,7 @@ READERS: Final = {
         "public_address",
         "topics",
         "place",
+        "certificates",
         "by_role",
         "folder",
         "queues",

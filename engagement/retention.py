@@ -73,6 +73,7 @@ class Part:
     organisations: tuple[int, ...]
     events: int
     whole: bool
+    begun: bool  # its day is closed for all of them: who did that did not finish
     seen_at: datetime
 
     @property
@@ -103,7 +104,7 @@ def due(connection: Connection, *, now: datetime | None = None) -> list[Part]:
             asked = {id for id, one in found.items() if id in terms and one.events and (id in concerned or _is_closed(terms[id], day))}
             gone = tuple(sorted(id for id in asked if terms[id].is_past(day, found[id], now)))
             held |= asked - set(gone)
-            parts += _part(table, day, gone, found, now)
+            parts += _part(table, day, gone, found, now, begun=all(_is_closed(terms[id], day) for id in gone))
     return parts
 
 
@@ -116,12 +117,12 @@ def _is_closed(terms: Terms, day: date) -> bool:
     return terms.closed is not None and day < terms.closed
 
 
-def _part(table: str, day: date, gone: tuple[int, ...], found: dict[int, Content], now: datetime) -> Iterator[Part]:
+def _part(table: str, day: date, gone: tuple[int, ...], found: dict[int, Content], now: datetime, *, begun: bool) -> Iterator[Part]:
     left = [one for id, one in found.items() if id not in gone and one.events]
     later = sum(one.later for one in found.values())
     whole = table != DEFAULT and not left and later <= MOVED_AT_MOST
     if gone or whole:
-        yield Part(table, day, gone, sum(found[id].events for id in gone), whole, now)
+        yield Part(table, day, gone, sum(found[id].events for id in gone), whole, begun, now)
 
 
 def _terms(connection: Connection, now: datetime) -> tuple[dict[int, Terms], date]:
@@ -181,14 +182,14 @@ def drop(
     """Let these parts go; returns the events that are gone. `hold` takes the locks of all the stream's shards, for a transaction.
 
     May be killed anywhere: a table is dropped and its day closed in one commit, and of what is deleted bit by bit the rest is found again.
-    Begins nothing after `within_s`. Raises psycopg.errors.LockNotAvailable where readers left no gap in all tries.
+    Of what is left after `within_s` the same is true. Raises psycopg.errors.LockNotAvailable where readers left no gap in all tries.
     """
     until = time.monotonic() + within_s
     gone = 0
-    for part in parts:
-        if time.monotonic() > until:
+    for number, part in enumerate(parts):
+        if number and time.monotonic() > until:
             break
-        gone += _patiently(partial(_drop_whole, connection, part, hold), pause) if part.whole else _empty(connection, part, hold, pause)
+        gone += _patiently(partial(_drop_whole, connection, part, hold), pause) if part.whole else _empty(connection, part, hold, pause, until)
     return gone
 
 
@@ -218,8 +219,8 @@ def _drop_whole(connection: Connection, part: Part, hold: Callable[[Connection],
     return part.events
 
 
-def _empty(connection: Connection, part: Part, hold: Callable[[Connection], None], pause: Callable[[float], None]) -> int:
-    """Delete the rows of some organisations. They are closed first, so that nobody sees a half of them."""
+def _empty(connection: Connection, part: Part, hold: Callable[[Connection], None], pause: Callable[[float], None], until: float) -> int:
+    """Delete the rows of some organisations. They are closed first, so that nobody sees a half of them. After `until` the rest is left for another time."""
     table = sql.Identifier(part.table)
 
     def close() -> int:
@@ -232,7 +233,7 @@ def _empty(connection: Connection, part: Part, hold: Callable[[Connection], None
             _close(connection, part)
             return 1
 
-    if not _patiently(close, pause):
+    if not part.begun and not _patiently(close, pause):
         return 0
     point("retention.closed")
     gone, row = 0, connection.execute("SELECT pg_relation_size(%s::regclass) / current_setting('block_size')::int", [part.table]).fetchone()
@@ -240,6 +241,8 @@ def _empty(connection: Connection, part: Part, hold: Callable[[Connection], None
     for first in range(0, int(row[0]) + 1 if row else 0, PAGES):
         gone += connection.execute(delete, [f"({first},0)", f"({first + PAGES},0)", list(part.organisations), part.before]).rowcount
         point("retention.deleted")
+        if gone and time.monotonic() > until:
+            return gone
     if part.table != DEFAULT:
         connection.execute(sql.SQL("COMMENT ON TABLE {} IS NULL").format(table))
     return gone

@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analytics.recount import recount
-from analytics.stream import closing, presence
+from analytics.stream import closing, erasing, presence
 from engagement import retention
 from engagement.models import Event as StoredEvent
 from engagement.models import Organisation, Outcome
-from tests.analytics import stage
+from tests.analytics import erasures, stage
 from tests.analytics.stage import moment, requests_of
 from tests.analytics.test_mutants import mutant_of
 from tests.analytics.theatre import Connection, Theatre
@@ -202,3 +202,13 @@ def test_a_lie_about_the_closing_is_found_out(
     told(theatre, *(seen(minute) for minute in later), seen(1))
     kept = StoredEvent.objects.filter(occurred_at__lt=moment(CLOSED)).count()
     assert ((in_a(theatre), kept) == (stand, 0)) == (not lies)
+
+
+def test_who_is_erased_after_his_events_are_gone_leaves_no_stay(crew: list[Connection], theatre: Theatre) -> None:
+    told(theatre, *(seen(minute) for minute in (-300, -290, -30, -20, -8, 5)), *(seen(minute, device="tablet", shopper="bob") for minute in (7, 9)))
+    drop(crew[0])
+    erasures.ask(Organisation.objects.get(), "ann")
+    assert erasing.erase(crew[0])
+    assert {stay.shopper.key for stay in theatre.stage.stays()} == {"bob"}
+    assert StoredEvent.objects.count() == 2
+    assert recount().examples == []

@@ -163,6 +163,22 @@ def test_what_came_after_the_look_is_not_dropped_unseen(connection: Connection, 
     assert kept(connection, acme) == [95, 95]
 
 
+def test_what_is_too_much_for_once_goes_bit_by_bit(connection: Connection, acme: Organisation, rival: Organisation, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "PAGES", 1)
+    keeps(rival, 3660)
+    put(connection, acme, ago(95), number=200)
+    put(connection, rival, ago(95))
+    before = connection.execute("SELECT pg_relation_size(%s::regclass) / 8192", [partitions.name_of(ago(95))]).fetchone()
+    gone = []
+    while not gone or gone[-1]:
+        parts = retention.due(connection, now=NOW)
+        gone.append(retention.drop(connection, [part for part in parts if part.events], hold=closing.hold, within_s=0.0))
+        assert closed(acme) == ago(94)
+    assert before is not None
+    assert (len(gone), sum(gone)) == (before[0] + 1, 200)
+    assert kept(connection, rival) == [95]
+
+
 def test_the_closing_goes_forwards_only(connection: Connection, acme: Organisation) -> None:
     connection.execute("UPDATE engagement_organisation SET raw_closed_before = %s WHERE id = %s", [ago(92), acme.pk])
     put(connection, acme, ago(95))  # left by a killed process

@@ -90,7 +90,7 @@ ALARMS: Final = (
         severity=Severity.WARNING,
         show=exact,
         sentence=_("Of today and the next days, %(value)s have no partition of the events yet. Their events are kept, but everything gets slower."),
-        remedy=_("Run manage.py prepare, and look whether the worker and the scheduler run: they make partitions every hour."),
+        remedy=_("Run manage.py prepare, and look why the watch did not: it makes partitions every hour."),
     ),
     Declaration(
         name="database-connections",

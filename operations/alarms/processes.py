@@ -98,7 +98,7 @@ ALARMS: Final = (
         "scheduler",
         title=_("The scheduler is silent"),
         severity=Severity.WARNING,
-        sentence=_("The scheduler has not ticked for %(value)s. Nothing of the timetable is begun: no messages, no partitions, no recount."),
+        sentence=_("The scheduler has not ticked for %(value)s. Nothing of the timetable is begun: no messages, no audiences, no recount."),
         remedy=_("Look whether the scheduler runs and what its log says last, and start it again. It needs the broker."),
     ),
     _silent(

@@ -114,6 +114,6 @@ def _going(redrive: Redrive, titles: dict[str, str]) -> Going:
         sums=sums,
         at_end=at_end,
         percent=100 * at_end // sums.total if sums and sums.total else 0,
-        why=redrive.why,
+        why=redrive.why or work.held_up(redrive),
         open=redrive.state in OPEN,
     )

@@ -37,13 +37,12 @@ PARTS: Any = SECRET.split("/")
 
 
 @pytest.fixture(autouse=True)
-def nothing_says_the_address(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def nothing_says_the_address(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     """At the loudest log level, and in every column of what is kept."""
     stores = "db" in request.fixturenames
     if stores:
         request.getfixturevalue("db")  # so that it ends after this
     caplog.set_level(logging.DEBUG)
-    monkeypatch.setattr(slack, "TIMEOUT_S", 0.4)
     yield
     said = "\n".join(f"{record.getMessage()} {record.exc_text or ''} {record.args}" for record in caplog.get_records("call"))
     kept = str([*Post.objects.values(), *Incident.objects.values()]) if stores else ""
@@ -96,11 +95,13 @@ def test_slack_down_keeps_the_messages_and_sends_them_in_order_later(
     assert list(Post.objects.order_by("pk").values_list("pk", "attempts")) == [(posts[0].pk, 4), (posts[1].pk, 1), (posts[2].pk, 1)]
 
 
-def test_a_slow_slack_is_waited_for_no_longer_than_the_limit(db: None, slack: FakeSlack) -> None:
+def test_a_slow_slack_is_waited_for_no_longer_than_the_limit(db: None, slack: FakeSlack, monkeypatch: pytest.MonkeyPatch) -> None:
     waiting(1)
+    monkeypatch.setattr("operations.slack.TIMEOUT_S", 0.4)
     slack.next.append(stalls(slack))
     assert telling.tell_waiting(timezone.now()) == 0
     slack.released.set()
+    monkeypatch.undo()
     assert Post.objects.get().problem == "TimeoutError"
     assert telling.tell_waiting(timezone.now() + timedelta(seconds=30)) == 1
 

@@ -57,12 +57,15 @@ REASONS: Final[tuple[tuple[str, str, str], ...]] = (
     ),
     ("access/DeploysMay", f"IAM5[Resource::{_ARN}:s3:::atrium-{{}}-artifacts-<AWS::AccountId>-af-south-1/releases/*]", "Each release has a name of its own."),
     ("access/DeploysMay", f"IAM5[Resource::{_ARN}:s3:::atrium-{{}}-static-<AWS::AccountId>-af-south-1/static/*]", "Each release has files of its own."),
-    (
-        "access/DeploysMay",
-        f"IAM5[Resource::{_ARN}:ssm:{_HERE}:*]",
-        "How a command went is asked of no narrower resource; only those of this account can be asked.",
-    ),
     ("access/LooksMay", "IAM5[Resource::*]", "Looking only, named call by call; lists know no resource, and a condition keeps it to our regions."),
+    ("observe/May-repair", "IAM5[Resource::*]", "Describing only, named call by call: lists know no resource."),
+    ("observe/May-repair", f"IAM5[Resource::{_ARN}:ec2:{_HERE}:instance/*]", "Machines come and go; tags of project and environment narrow it to ours."),
+    ("observe/May-repair", f"IAM5[Resource::{_ARN}:ec2:{_HERE}:volume/*]", "Disks come and go; tags of project and environment narrow it to ours."),
+    (
+        "observe/May-repair",
+        f"IAM5[Resource::{_ARN}:autoscaling:{_HERE}:autoScalingGroup:*:autoScalingGroupName/atrium-{{}}-*]",
+        "The star stands for an id that a group is given when it is made; the name is the environment's.",
+    ),
     ("edge/Distribution", "CFR1", "Shoppers travel: an app on a phone must reach its mall from wherever it is."),
 )
 # Of the kit itself.

@@ -102,6 +102,8 @@ DRAIN_S: Final = 300  # so long may a machine finish its work
 LOGS: Final = "/atrium/{}/{role}"
 METRICS: Final = "Atrium"  # the namespace in CloudWatch
 TOPICS: Final = {"alerts": "atrium-{}-alerts", "feedback": "atrium-{}-feedback"}
+REPAIRS: Final = ("disk", "volume", "machine", "storage")
+SWITCHES: Final = "/atrium-{}/repairs"  # beside the application's settings, not among them
 VAULT: Final = "atrium-{}"
 COPIES: Final = "atrium-{}-copies"
 ORIGIN: Final = "origin"  # the name under the domain that the load balancer answers to
@@ -124,10 +126,14 @@ ALARMS: Final = (
     "dead-letters",
     "mail-bounces",
     "mail-complaints",
+    "volume-busy",
+    "machine-sick",
+    "repair-dead-letters",
     "slack-failing",
     "slack-dead-letters",
     "alerts-undelivered",
     "machines-missing",
+    "watch-silent",
 )
 ALARM: Final = "atrium-{}-{name}"
 

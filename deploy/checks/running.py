@@ -12,7 +12,7 @@ _NEVER_CACHED, _WHOLE_REQUEST = "4135ea2d-6df8-44a3-9df3-4b5a84be39ad", "216adef
 # Calls that know no resource; everything else must name one.
 _NO_RESOURCE = re.compile(
     r"ssm:UpdateInstanceInformation|ssmmessages:.*|ec2messages:.*|cloudwatch:.*|ses:Get.*|(autoscaling|cloudformation|ec2|elasticloadbalancing|rds|logs):Describe\w+"
-    r"|(backup|sns|sqs):List\w+"
+    r"|(backup|sns|sqs):List\w+|ssm:GetCommandInvocation"
 )
 
 

@@ -19,18 +19,25 @@ LOOKING: Final = (
     *(f"ec2:Describe{what}" for what in ("Instances", "SecurityGroups", "Subnets", "Volumes", "Vpcs")),
     *(f"elasticloadbalancing:Describe{what}" for what in ("LoadBalancers", "TargetGroups", "TargetHealth")),
     *(f"rds:Describe{what}" for what in ("DBInstances", "DBSnapshots", "Events")),
-    *("backup:ListBackupJobs", "backup:ListRecoveryPointsByBackupVault", "logs:DescribeLogGroups", "ses:GetAccount", "sns:ListTopics", "sqs:ListQueues"),
+    *(
+        "backup:ListBackupJobs",
+        "backup:ListRecoveryPointsByBackupVault",
+        "logs:DescribeLogGroups",
+        "ses:GetAccount",
+        "sns:ListTopics",
+        "sqs:ListQueues",
+        "ssm:GetCommandInvocation",
+    ),
 )
 
 
 class Access(Stack):
     def __init__(self, scope: Construct, id: str, **given: Any) -> None:
         super().__init__(scope, id, **given)
-        self._deploys()
-        self._looks()
+        self._looks(self._deploys())
         self._runs_the_database()
 
-    def _deploys(self) -> None:
+    def _deploys(self) -> iam.Role:
         """A run of the repository, for this environment alone; what it may change is what the roles of the Cloud Development Kit may."""
         issuer = iam.CfnOIDCProvider(self, "Runs", url=f"https://{ISSUER}", client_id_list=["sts.amazonaws.com"])
         about = f"repo:{parameter(self, 'Repository')}:environment:{self.settings.name}"
@@ -49,16 +56,19 @@ class Access(Stack):
             allowed("s3:PutObject", on=[f"{artifacts}/{names.RELEASES}/*", f"{static}/static/*"]),
             allowed("ssm:SendCommand", on=documents),
             allowed("ssm:SendCommand", on=[self.here("ec2", "instance/*")], when=machines),
-            allowed("ssm:GetCommandInvocation", on=[self.here("ssm", "*")]),
         ]
         iam.Policy(self, "DeploysMay", roles=[role], statements=statements)
+        return role
 
     def _regions(self) -> list[str]:
         return [region for region in (self.settings.region, "us-east-1", self.settings.copies_region) if region]
 
-    def _looks(self) -> None:
+    def _looks(self, deploys: iam.Role) -> None:
+        """People, and the run that waits for what it began."""
         role = iam.Role(self, "Looks", role_name=self.named("atrium-{}-looks"), assumed_by=_people())
-        iam.Policy(self, "LooksMay", roles=[role], statements=[allowed(*LOOKING, on=["*"], when={"StringEquals": {"aws:RequestedRegion": self._regions()}})])
+        iam.Policy(
+            self, "LooksMay", roles=[role, deploys], statements=[allowed(*LOOKING, on=["*"], when={"StringEquals": {"aws:RequestedRegion": self._regions()}})]
+        )
 
     def _runs_the_database(self) -> None:
         """Backups, restores, parameters and a way in; never the machines, the network or the rights of others."""

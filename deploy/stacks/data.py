@@ -214,18 +214,15 @@ class Data(Stack):
     def _queues(self) -> tuple[dict[str, sqs.Queue], dict[str, sqs.Queue]]:
         """Only doorbells travel here: what is to be done is rows in the database. Taken ten times and never finished, one waits for somebody to look."""
         dead, made = {}, {}
-        for queue in names.QUEUES:
-            full = f"{self.named(names.QUEUE_PREFIX)}{queue.name}"
-            dead[queue.name] = self._queue(f"Dead-{queue.name}", f"{full}-dead", retention_period=DEAD_DAYS)
-            after = sqs.DeadLetterQueue(queue=dead[queue.name], max_receive_count=names.RECEIVED_AT_MOST)
-            visible = cdk.Duration.seconds(queue.visible_again_s)
-            made[queue.name] = self._queue(
-                f"Queue-{queue.name}", full, visibility_timeout=visible, dead_letter_queue=after, retention_period=cdk.Duration.days(1)
+        for each in names.QUEUES:
+            full = f"{self.named(names.QUEUE_PREFIX)}{each.name}"
+            dead[each.name] = queue(self, self.ground, f"Dead-{each.name}", f"{full}-dead")
+            after = sqs.DeadLetterQueue(queue=dead[each.name], max_receive_count=names.RECEIVED_AT_MOST)
+            visible = cdk.Duration.seconds(each.visible_again_s)
+            made[each.name] = queue(
+                self, self.ground, f"Queue-{each.name}", full, visibility_timeout=visible, dead_letter_queue=after, retention_period=cdk.Duration.days(1)
             )
         return dead, made
-
-    def _queue(self, name: str, full: str, **given: Any) -> sqs.Queue:
-        return sqs.Queue(self, name, queue_name=full, encryption=sqs.QueueEncryption.KMS, encryption_master_key=self.ground.key, enforce_ssl=True, **given)
 
     def _backups(self) -> None:
         vault = backup.BackupVault(
@@ -262,6 +259,12 @@ class Data(Stack):
         place = f"arn:{cdk.Aws.PARTITION}:backup:{self.settings.copies_region}:{cdk.Aws.ACCOUNT_ID}:backup-vault:{self.named(names.COPIES)}"
         there = backup.BackupVault.from_backup_vault_arn(self, "CopiesVault", place)
         return [backup.BackupPlanCopyActionProps(destination_backup_vault=there, delete_after=cdk.Duration.days(self.settings.copies_days))]
+
+
+def queue(stack: Stack, ground: Foundation, id: str, name: str, **given: Any) -> sqs.Queue:
+    """Encrypted with our key; without more said, one that keeps dead letters for two weeks."""
+    given = {"retention_period": DEAD_DAYS, **given}
+    return sqs.Queue(stack, id, queue_name=name, encryption=sqs.QueueEncryption.KMS, encryption_master_key=ground.key, enforce_ssl=True, **given)
 
 
 class Copies(Stack):

@@ -127,6 +127,9 @@ class Machines(Construct):
                         ebs=kind.EbsProperty(volume_size=self.sizes.disk_gb, volume_type="gp3", encrypted=True, delete_on_termination=True),
                     )
                 ],
+                tag_specifications=[
+                    kind.TagSpecificationProperty(resource_type="volume", tags=[cdk.CfnTag(key=key, value=value) for key, value in self._tags().items()])
+                ],
                 metadata_options=kind.MetadataOptionsProperty(
                     http_tokens="required", http_put_response_hop_limit=1, http_endpoint="enabled", instance_metadata_tags="enabled"
                 ),

@@ -1,6 +1,5 @@
 """What tells people: alarms, events of AWS, the function that tells Slack, e-mail as the second way, and one page of pictures."""
 
-from pathlib import Path
 from typing import Any, Final
 
 import aws_cdk as cdk
@@ -16,15 +15,15 @@ from constructs import Construct
 
 from deploy import names
 from deploy.environments import MOST_CONNECTIONS
-from deploy.functions import bundle
 from deploy.parameters import parameter
 from deploy.stacks.alarming import BELOW, SILENT, alarm, metric
 from deploy.stacks.app import Application
 from deploy.stacks.base import Stack, allowed
-from deploy.stacks.data import Data
-from deploy.stacks.foundation import Foundation, log_group
+from deploy.stacks.data import Data, queue
+from deploy.stacks.foundation import Foundation
+from deploy.stacks.functions import function
+from deploy.stacks.repairing import Repairing
 
-RUNTIME: Final = functions.Runtime.PYTHON_3_14
 GIB: Final = 1024**3
 MINUTE: Final = cdk.Duration.minutes(1)
 ERRORS: Final = elb.HttpCodeElb.ELB_5XX_COUNT
@@ -64,15 +63,7 @@ class Observe(Stack):
     def __init__(self, scope: Construct, id: str, *, ground: Foundation, held: Data, running: Application, **given: Any) -> None:
         super().__init__(scope, id, **given)
         self.ground, self.held, self.running = ground, held, running
-        self.dead = sqs.Queue(
-            self,
-            "SlackDead",
-            queue_name=self.named("atrium-{}-slack-dead"),
-            encryption=sqs.QueueEncryption.KMS,
-            encryption_master_key=ground.key,
-            enforce_ssl=True,
-            retention_period=cdk.Duration.days(14),
-        )
+        self.dead = queue(self, ground, "SlackDead", self.named("atrium-{}-slack-dead"))
         self.slack = self._slack()
         self._subscriptions()
         for name, pattern in PATTERNS.items():
@@ -81,6 +72,7 @@ class Observe(Stack):
         self._about_the_database()
         self._about_work()
         self._about_telling()
+        Repairing(self, ground, held)
         self._pictures()
 
     def alarm(self, *given: Any, **more: Any) -> cloudwatch.Alarm:
@@ -148,10 +140,6 @@ class Observe(Stack):
                 missing=SILENT,
                 suffix=f"-{role.name}",
             )
-        full = cloudwatch.MathExpression(
-            expression='SELECT MAX(disk_used_percent) FROM "CWAgent"', using_metrics={}, period=cdk.Duration.minutes(5), label="disk_used_percent"
-        )
-        self.alarm("disk-full", full, 85, "The disk of a machine is more than 85 % full.", periods=2)
 
     def _about_the_database(self) -> None:
         chosen, database = self.settings.database, self.held.database
@@ -170,20 +158,23 @@ class Observe(Stack):
             self.alarm("replica-lag", lag, 30, f"Reader {number} is more than 30 seconds behind: reports are old.", periods=5, suffix=f"-{number}")
 
     def _about_work(self) -> None:
-        for name, queue in self.held.queues.items():
-            waits = queue.metric_approximate_age_of_oldest_message(period=MINUTE, statistic="Maximum")
+        for name, working in self.held.queues.items():
+            waits = working.metric_approximate_age_of_oldest_message(period=MINUTE, statistic="Maximum")
             self.alarm("queue-old", waits, 300, f"Nobody takes from the queue {name}: its oldest message is five minutes old.", periods=5, suffix=f"-{name}")
             self._dead(
                 f"-{name}", self.held.dead[name], "dead-letters", f"A message of the queue {name} was taken {names.RECEIVED_AT_MOST} times and never confirmed."
             )
+        said = metric(names.METRICS, "atrium_stream_lag_seconds", statistic="SampleCount")
+        silent = "Atrium's own watch says nothing: none of its alarms can reach anybody."
+        self.alarm("watch-silent", said, 1, silent, periods=10, way=BELOW, missing=SILENT)
         whole = "The whole account's sending is at stake."
         bounces = metric("AWS/SES", "Reputation.BounceRate", minutes=15, statistic="Maximum")
         self.alarm("mail-bounces", bounces, 0.04, f"More than 4 % of mails bounce; SES looks at 5 % and stops at 10 %. {whole}", periods=1)
         complaints = metric("AWS/SES", "Reputation.ComplaintRate", minutes=15, statistic="Maximum")
         self.alarm("mail-complaints", complaints, 0.0008, f"More than 0.08 % of recipients complain; SES looks at 0.1 % and stops at 0.5 %. {whole}", periods=1)
 
-    def _dead(self, suffix: str, queue: sqs.Queue, name: str, means: str) -> None:
-        waiting = queue.metric_approximate_number_of_messages_visible(period=MINUTE, statistic="Maximum")
+    def _dead(self, suffix: str, letters: sqs.Queue, name: str, means: str) -> None:
+        waiting = letters.metric_approximate_number_of_messages_visible(period=MINUTE, statistic="Maximum")
         self.alarm(name, waiting, 0, means, periods=1, suffix=suffix)
 
     def _about_telling(self) -> None:
@@ -204,8 +195,8 @@ class Observe(Stack):
             picture("Database: connections", held.database.metric_database_connections()),
         )
         board.add_widgets(
-            picture("Messages waiting", *(queue.metric_approximate_number_of_messages_visible() for queue in held.queues.values())),
-            picture("Dead letters", *(queue.metric_approximate_number_of_messages_visible() for queue in held.dead.values())),
+            picture("Messages waiting", *(each.metric_approximate_number_of_messages_visible() for each in held.queues.values())),
+            picture("Dead letters", *(each.metric_approximate_number_of_messages_visible() for each in held.dead.values())),
             picture(
                 "Machines",
                 *(
@@ -222,41 +213,3 @@ class Observe(Stack):
 
 def picture(title: str, *metrics: cloudwatch.IMetric) -> cloudwatch.GraphWidget:
     return cloudwatch.GraphWidget(title=title, left=list(metrics), width=6)
-
-
-def function(
-    stack: Stack,
-    ground: Foundation,
-    name: str,
-    description: str,
-    dead: sqs.Queue,
-    variables: dict[str, str],
-    may: list[iam.PolicyStatement],
-    *,
-    at_once: int | None = None,
-) -> functions.Function:
-    """A function of deploy/functions/<name>, with a role and a log of its own; what it could not do waits in `dead`."""
-    written = log_group(stack, ground, f"Log-{name}", name)
-    role = iam.Role(stack, f"Role-{name}", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
-    logs = allowed("logs:CreateLogStream", "logs:PutLogEvents", on=[written.log_group_arn])
-    key = allowed("kms:Decrypt", "kms:GenerateDataKey", on=[ground.key.key_arn])
-    rights = iam.Policy(stack, f"May-{name}", roles=[role], statements=[logs, key, *may])
-    made = functions.Function(
-        stack,
-        f"Function-{name}",
-        function_name=stack.named("atrium-{}-" + name),
-        description=description,
-        runtime=RUNTIME,
-        handler="handler.handle",
-        code=functions.Code.from_asset(bundle(name, Path(cdk.Stage.of(stack).outdir) / ".functions")),
-        memory_size=256,
-        timeout=cdk.Duration.seconds(60),
-        role=role,
-        environment=variables,
-        environment_encryption=ground.key,
-        dead_letter_queue=dead,
-        log_group=written,
-        reserved_concurrent_executions=at_once,
-    )
-    made.node.add_dependency(rights)
-    return made

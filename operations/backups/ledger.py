@@ -177,7 +177,10 @@ def tidy(where: Place, *, now: datetime | None = None) -> None:
     now = now or timezone.now()
     kept = making.names(where)
     first = making.instant_of(kept[0]) - MARGIN if kept else None
-    gone = {one.digest for one in read(where) if isinstance(one, Erased)}
+    gone: dict[str, datetime] = {}
+    for one in read(where):
+        if isinstance(one, Erased):
+            gone[one.digest] = max(one.until, gone.get(one.digest, one.until))
     days: dict[str, list[str]] = {}
     for path in _files(where):
         days.setdefault(_day(path), []).append(path)
@@ -194,15 +197,17 @@ def tidy(where: Place, *, now: datetime | None = None) -> None:
             where.remove(path)
 
 
-def _names(line: Head | Entry, gone: set[str]) -> bool:
-    """Whether a line names somebody who was erased."""
+def _names(line: Head | Entry, gone: dict[str, datetime]) -> bool:
+    """Whether a line names somebody who was erased after it. Who came back is somebody new."""
     match line:
         case Said() | Wished():
-            return shoppers.digest(line.organisation, "s", line.who).hex() in gone
-        case Stopped():
-            return bool(line.who) and all(shoppers.digest(line.organisation, "s", who).hex() in gone for who in line.who)
+            who = [line.who]
+        case Stopped() if line.who:
+            who = line.who
         case _:
             return False
+    until = [gone.get(shoppers.digest(line.organisation, "s", name).hex()) for name in who]
+    return all(limit is not None and line.at <= limit for limit in until)
 
 
 def _hashable(line: Head | Entry) -> bytes:

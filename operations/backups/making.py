@@ -35,7 +35,7 @@ def make(*, where: Place | None = None, say: Callable[[str], object] = logger.in
         _remove_halves(where)
         made = _make(where, say)
         point("backup.made")
-        Backup.objects.update_or_create(name=made.name, defaults={"made_at": made.at, "bytes": made.bytes, "problem": ""})
+        note(where)
         rotate(where, say)
     return made
 
@@ -109,6 +109,15 @@ def read(name: str, where: Place) -> Manifest:
 def verified(name: str, where: Place) -> Verified | None:
     text = where.read(f"{name}/{manifest.SEEN}")
     return msgspec.json.decode(text, type=Verified) if text else None
+
+
+def note(where: Place) -> None:
+    """Backups of the place that this database does not know: one that was just made, or made by a run that was killed, or before a restore."""
+    known = set(Backup.objects.values_list("name", flat=True))
+    for name in names(where):
+        if name not in known:
+            seen, made = verified(name, where), read(name, where)
+            Backup.objects.create(name=name, made_at=made.at, bytes=made.bytes, verified_at=seen.at if seen else None)
 
 
 def latest(where: Place | None = None) -> datetime | None:

@@ -145,6 +145,8 @@ def _say(organisation: int, entries: list[Said]) -> int:
 
 def _stop(organisation: int, entries: list[Stopped]) -> int:
     """Those by hand whoever the address is of; the others only where somebody has it, so that no address is kept that no erasure would find."""
+    erased = shoppers.erased(organisation, {who for one in entries for who in one.who})
+    entries = [one for one in entries if not one.who or any(who not in erased or one.at > erased[who] for who in one.who)]
     manual, heard = ([one for one in entries if (one.why == Suppression.Why.MANUAL) is wanted] for wanted in (True, False))
     count = 0
     with transaction.atomic(), connection.cursor() as cursor:

@@ -20,6 +20,8 @@ from django.utils import timezone
 
 from engagement import display
 from engagement.faults import point
+from notifications import governor
+from notifications.models import SendingAccount
 from operations.backups import databases, holding, ledger, making, manifest, programs, replaying, verifying
 from operations.backups.holding import Held
 from operations.backups.ledger import Head
@@ -27,7 +29,7 @@ from operations.backups.manifest import Manifest
 from operations.backups.place import Place
 from operations.backups.replaying import Known, Replayed
 from operations.backups.trouble import Refused, Trouble
-from operations.models import Action, Backup, Result
+from operations.models import Action, Result
 
 logger = logging.getLogger("atrium.backup")
 Say = Callable[[str], object]
@@ -155,7 +157,6 @@ def _restore(intended: Plan, say: Say) -> Restored:
             with databases.pointed(fresh):
                 replayed, held = _bring_up(intended, say)
                 _record(intended, replayed, held, kept, began)
-                point("restore.replayed")
     except BaseException:
         databases.drop(fresh)
         raise
@@ -165,9 +166,18 @@ def _restore(intended: Plan, say: Say) -> Restored:
     point("restore.swapped")
     if intended.current is not None:
         _what_came_last(kept, say)
+    if not _is_home():
+        say("No mail leaves yet: this is another server than the one that sent. Once that one is surely off, type: manage.py adopt_sending")
     took_s = (timezone.now() - began).total_seconds()
     say(f"The backup {intended.backup.name} is in use, after {took_s:.0f} s. What was in use is kept as {kept}; `manage.py restore --drop-old` drops it.")
+    say("Everybody logs in again. Members, passwords and settings are as they were then.")
     return Restored(intended.backup.name, kept, replayed, held, took_s)
+
+
+def _is_home() -> bool:
+    """Whether the database that is in use now belongs to this installation's server, or to nobody's yet."""
+    home = SendingAccount.objects.values_list("home", flat=True).first()
+    return not home or home == governor.home_of_this()
 
 
 def _load(intended: Plan, fresh: str, say: Say) -> None:
@@ -181,7 +191,6 @@ def _load(intended: Plan, fresh: str, say: Say) -> None:
 
 def _bring_up(intended: Plan, say: Say) -> tuple[Replayed, Held]:
     call_command("prepare", verbosity=0)
-    point("restore.migrated")
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")  # a restored database has no statistics, and plans without them are bad
     asked, _until = _asked(intended.backup, intended.where, intended.current)  # again: people ask for things while a restore works
@@ -211,9 +220,7 @@ def _what_came_last(kept: str, say: Say) -> None:
 
 def _record(intended: Plan, replayed: Replayed, held: Held, kept: str, began: datetime) -> None:
     """As every automatic action: what was seen, done, and came of it. And the backups that this database was too old to know."""
-    for name in making.names(intended.where):
-        known = making.read(name, intended.where)
-        Backup.objects.get_or_create(name=name, defaults={"made_at": known.at, "bytes": known.bytes})
+    making.note(intended.where)
     Action.objects.create(
         action="backup-restored", at=began, ended_at=timezone.now(), result=Result.DONE,
         seen=f"The backup {intended.backup.name} was to be brought back.",

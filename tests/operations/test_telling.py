@@ -13,7 +13,8 @@ from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from engagement.models import Organisation
-from operations import composing, telling, ways
+from operations import composing, evaluation, telling, ways
+from operations.alarms import DECLARED
 from operations.models import Incident, Kind, Post
 from tests.operations import fake_slack
 from tests.operations.conftest import Scheduler
@@ -147,9 +148,10 @@ def test_an_alarm_that_flaps_ten_times_makes_one_message_and_one_thread(db: None
 
 @pytest.mark.parametrize("way", ["slack", "bot"])
 def test_flaps_that_the_evaluation_sees_are_one_thread_or_four_messages(
-    calm: None, scheduler: Scheduler, acme: Organisation, request: pytest.FixtureRequest, way: str
+    db: None, scheduler: Scheduler, acme: Organisation, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
     server: FakeSlack = request.getfixturevalue(way)
+    monkeypatch.setattr(evaluation, "ALARMS", (DECLARED["requests-set-aside"],))
     scheduler.now -= timedelta(days=1)
     flaps(scheduler, acme, 3)
     scheduler.run(minutes=0 if way == "bot" else 31)

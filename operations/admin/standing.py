@@ -81,6 +81,8 @@ def _headline(known: dict[str, Alarm], now: datetime) -> tuple[str, str]:
         return ngettext("%(n)d alarm is firing.", "%(n)d alarms are firing.", firing) % {"n": firing}, "bad"
     if at_it:
         return ngettext("%(n)d alarm is known and not over.", "%(n)d alarms are known and not over.", at_it) % {"n": at_it}, "warn"
+    if pending := states.count(State.PENDING):
+        return ngettext("%(n)d alarm may fire soon.", "%(n)d alarms may fire soon.", pending) % {"n": pending}, "warn"
     return _("Everything is right."), "good"
 
 

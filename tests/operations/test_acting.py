@@ -1,12 +1,13 @@
 """The switches of what Atrium does by itself: shown with who set them, and set by operators alone."""
 
 import html
+import re
 
 import pytest
 from django.test import Client
 from django.utils import timezone
 
-from operations import upkeep
+from operations import runbook, upkeep
 from operations.models import Mode, Switch
 from tests.operations import world
 from tests.operations.test_admin import client_of
@@ -29,6 +30,11 @@ def test_a_switch_is_set_by_name(db: None, admin_client: Client, mode: Mode) -> 
     assert str(mode.label) in done(admin_client, ADDRESS, mode=str(mode))
     assert (upkeep.mode(NAME), Switch.objects.get().by) == (mode, "admin")
     assert "set by admin" in told(admin_client)
+
+
+def test_the_runbook_has_a_line_for_each_action() -> None:
+    page = runbook.PAGE.read_text().split("\n## Automatic actions\n")[1].split("\n## ")[0]
+    assert re.findall(r"^\| `([a-z-]+)` \|", page, re.MULTILINE) == [action.name for action in upkeep.ACTIONS]
 
 
 def test_what_is_no_switch_or_no_mode_is_not_found(db: None, admin_client: Client) -> None:

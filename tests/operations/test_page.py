@@ -12,8 +12,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from engagement.models import Organisation
-from operations.admin import overview, page
-from operations.models import Alarm
+from operations.admin import installation, overview, page
+from operations.models import Alarm, State
 from tests.operations import world
 from tests.operations.test_admin import client_of
 
@@ -39,6 +39,23 @@ def test_when_all_is_well_it_says_so_in_one_sentence(db: None, admin_client: Cli
     said = told(admin_client)
     assert "Everything is right." in said and "Silent for" not in said and "firing" not in said
     assert "stream-0" in said and "ip-10-0-1-7" in said and "The last good backup is 5 h 0 min old." in said
+
+
+@pytest.mark.parametrize(
+    ("states", "headline"),
+    [
+        ({"stream-behind": State.PENDING}, "1 alarm may fire soon."),
+        ({"stream-behind": State.SILENCED, "backup-old": State.ACKNOWLEDGED, "web-silent": State.PENDING}, "2 alarms are known and not over."),
+        ({"stream-behind": State.SILENCED, "backup-old": State.FIRING}, "1 alarm is firing."),
+        ({"stream-behind": State.RESOLVED}, "Everything is right."),
+    ],
+)
+def test_the_first_line_says_the_worst(db: None, admin_client: Client, states: dict[str, str], headline: str) -> None:
+    now = timezone.now()
+    world.healthy(now)
+    for name, state in states.items():
+        world.alarm(name, state, now)
+    assert f'aria-live="polite">{headline}</p>' in told(admin_client)
 
 
 def test_three_things_broken_are_all_named(acme: Organisation, admin_client: Client) -> None:
@@ -101,6 +118,11 @@ def test_members_of_organisations_are_refused(db: None, request: pytest.FixtureR
     for address in PAGES:
         assert client.get(address).status_code == 403
     assert "/admin/operations/" not in client.get("/admin/organisation/").content.decode()
+
+
+def test_if_nobody_asked_who_reads_it_the_test_above_would_see_it(db: None, alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(installation, "is_operator", lambda request: True)
+    assert client_of(alice).get(PAGES[0]).status_code == 200
 
 
 def test_somebody_without_a_membership_or_a_login_is_asked_who_he_is(db: None) -> None:

@@ -1,6 +1,7 @@
 """What the stream tells of its work: how long each stage takes, how much it takes at once, what became of the events. Told once a transaction is
 committed: what came to nothing is done again, and would count twice."""
 
+import logging
 import threading
 from collections import Counter
 from typing import Final
@@ -15,6 +16,8 @@ OUTCOMES: Final = metrics.counters("atrium_outcomes_total", "What became of even
 RETRIED: Final = metrics.counter("atrium_stream_retried_total", "Transactions of the stream that were tried again for a passing reason")
 FAILED: Final = metrics.counter("atrium_stream_failed_total", "Transactions of the stream that failed")
 SET_ASIDE: Final = metrics.counter("atrium_stream_set_aside_requests_total", "Requests set aside because they cannot be processed")
+SLOW_S: Final = 10.0  # a transaction that takes longer says so; the others are counted
+logger = logging.getLogger("atrium.stream")
 
 
 class _Transaction(threading.local):
@@ -49,7 +52,11 @@ def became(outcome: str, events: int) -> None:
 
 
 def tell(rows: int) -> None:
-    _under_way.laps.tell()
+    spent = _under_way.laps.tell()
+    if (took := sum(spent.values())) > SLOW_S:
+        longest = max(spent, key=lambda stage: spent[stage])
+        said = "A transaction of %s requests and %s events took %.1f s, most of it for the stage %s."
+        logger.info(said, rows, _under_way.events, took, longest, extra={"duration_ms": took * 1000})
     if rows:
         ROWS.observe(rows)
         EVENTS.observe(_under_way.events)

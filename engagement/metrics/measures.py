@@ -175,8 +175,10 @@ class Laps:
         self._spent[stage] = self._spent.get(stage, 0.0) + now - self._since
         self._since = now
 
-    def tell(self) -> None:
-        """Once the work is done: what came to nothing would make the stages look shorter than they are."""
-        for stage, spent in self._spent.items():
-            self._family.of(stage).observe(spent)
+    def tell(self) -> dict[str, float]:
+        """Once the work is done: what came to nothing would make the stages look shorter than they are. Returns the seconds of each."""
+        spent = dict(self._spent)
+        for stage, seconds in spent.items():
+            self._family.of(stage).observe(seconds)
         self._spent.clear()
+        return spent

@@ -1,6 +1,7 @@
 """What is counted is what happened: once each, and not before it is committed."""
 
 import json
+import logging
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -64,6 +65,18 @@ def test_events_are_counted_once_their_transaction_is_committed(worker: loop.Wor
     counted = more(timing.OUTCOMES, lambda: [worker.step() for _ in range(5)])
     assert counted == {"accepted": 2, "duplicate": 1}
     assert timing.ROWS.sum == transactions + 1
+
+
+def test_a_transaction_that_takes_long_says_what_it_was_at(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger="atrium.stream")
+    for slow in (False, True):
+        monkeypatch.setattr(timing, "SLOW_S", -1.0 if slow else 10.0)
+        timing.begin()
+        timing.took(7)
+        timing.lap("store")
+        timing.tell(2)
+    [line] = [record.getMessage() for record in caplog.records]
+    assert line.startswith("A transaction of 2 requests and 7 events took") and line.endswith("for the stage store.")
 
 
 @pytest.mark.django_db(transaction=True)

@@ -23,11 +23,18 @@ from engagement.door import commit  # noqa: E402
 from notifications import planning  # noqa: E402
 from notifications.delivery import claim as claim_of_messages  # noqa: E402
 from notifications.delivery import sending  # noqa: E402
+from operations.backups import holding, replaying, rotation  # noqa: E402
 from operations.work import redrives  # noqa: E402
 
 Change = tuple[Callable[..., Any], str, str]  # function, what stands there, what stands there instead
 
 CATALOGUE: Final[dict[str, tuple[Change, ...]]] = {
+    # After a restore: what people asked for is not applied, or to the wrong ones; numbers are given twice; the last good backup goes.
+    "withdrawal_of_strangers_dropped": ((replaying._say, "{one.who for one in lasting if not one.given}", "set()"),),
+    "erased_agree_again": ((replaying._say, "if one.who not in erased or one.at > erased[one.who]]", "]"),),
+    "erasures_not_remembered": ((replaying.replay, "_remember([", "list(["),),
+    "numbers_given_again": ((holding.advance_numbers, "if reached > (last or 0):", "if False:"),),
+    "last_good_one_removed": ((rotation.kept, "if one.verified][:1]", "if one.verified][:0]"),),
     # Rows are gone before their work is done.
     "delete_then_work": ((claim.take, "    return sorted(", '    connection.execute("COMMIT; BEGIN")\n    return sorted('),),
     # What is stored already is not looked for; or only under the day that an event says; or its collision is an error.

@@ -312,6 +312,6 @@ def test_no_page_of_the_admin_shows_the_address(db: None, slack: FakeSlack, admi
     waiting(1)
     slack.next.append(echoes_the_address)
     telling.tell_waiting(now)
-    for path in ("alarm/", "alarm/stream-behind/change/", "alarmevent/"):
+    for path in ("", "now", "alarm/", "alarm/stream-behind/change/", "alarmevent/", "post/", f"post/{Post.objects.get().pk}/change/"):
         page = admin_client.get(f"/admin/operations/{path}", follow=True)
         assert page.status_code == 200 and not [part for part in PARTS if part in page.content.decode()]

@@ -26,6 +26,7 @@ READERS: Final = {
         "webhook",
         "secret",
         "public_address",
+        "certificates",
         "topics",
         "place",
         "certificates",

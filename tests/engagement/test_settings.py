@@ -46,6 +46,8 @@ WRONG: Final = [
     ("ATRIUM_URL", f"https://me:{SECRET}@mall.example", ["https://host"]),
     ("ATRIUM_URL", f"https://mall.example/{SECRET}", ["nothing after it"]),
     ("ATRIUM_URL", f"https://mall.example:{SECRET}", ["http://host:port"]),
+    ("ATRIUM_CERTIFICATES", "mall.example:443, mall.example", ["'mall.example'", "host:port"]),
+    ("ATRIUM_CERTIFICATES", "mall.example:0", ["'mall.example:0'", "whole paths of files"]),
     ("SNS_TOPIC_ARNS", "arn:aws:sns:eu-west-1:123456789012:mail, arn:aws:s3:::mail", ["'arn:aws:s3:::mail'", "separated by commas"]),
     ("SECRET_KEY", SECRET, ["7 characters", "at least 20"]),
     ("DATABASE_URL", f"postgres://atrium:{SECRET}@127.0.0.1/atrium", ["SECRET_KEY is not set", "required with a DATABASE_URL"]),
@@ -137,3 +139,12 @@ def test_links_lead_to_where_the_installation_listens_unless_told_otherwise(monk
     monkeypatch.setenv("ATRIUM_URL", "https://mall.example/")
     assert environment.public_address("ATRIUM_URL", "127.0.0.1", 8000) == "https://mall.example"
     assert environment.host_of("https://mall.example:8443") == "mall.example" and environment.host_of("http://[::1]:80") == "[::1]"
+
+
+def test_the_certificate_of_the_installation_is_watched_unless_others_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ATRIUM_CERTIFICATES", raising=False)
+    assert environment.certificates("ATRIUM_CERTIFICATES", "http://127.0.0.1:8000") == []
+    assert environment.certificates("ATRIUM_CERTIFICATES", "https://mall.example") == ["mall.example:443"]
+    assert environment.certificates("ATRIUM_CERTIFICATES", "https://[::1]:8443") == ["[::1]:8443"]
+    monkeypatch.setenv("ATRIUM_CERTIFICATES", "/etc/ssl/mall.pem, smtp.example:465")
+    assert environment.certificates("ATRIUM_CERTIFICATES", "https://mall.example") == ["/etc/ssl/mall.pem", "smtp.example:465"]

@@ -140,8 +140,7 @@ def _tables(connection: Connection) -> dict[tuple[date, str], bool]:
     """The days' tables, and whether the deleting of rows in it was begun and not finished."""
     rows = connection.execute(
         """SELECT child.relname, coalesce(obj_description(child.oid, 'pg_class'), '') FROM pg_inherits JOIN pg_class child ON child.oid = inhrelid
-           WHERE inhparent = 'engagement_event'::regclass AND child.relname <> %s""",
-        [DEFAULT],
+           WHERE inhparent = 'engagement_event'::regclass AND child.relname ~ '^engagement_event_[0-9]{8}$'"""
     ).fetchall()
     return {(partitions.day_of(name), name): comment.startswith(_EMPTYING) for name, comment in rows}
 

@@ -13,10 +13,13 @@ from django.db import connection
 IDLE: Final = timedelta(minutes=5)  # in a transaction, without a word
 READING: Final = timedelta(hours=1)  # one question
 # Our own processes have limits of their own and may work long (a recount, a backup), and so may who saves the database or builds an index.
+# Those of roles that ours may not end are left out.
 _HOLDING: Final = """
 SELECT pid, backend_start, extract(epoch FROM clock_timestamp() - CASE WHEN state = 'active' THEN query_start ELSE state_change END)::float8
-FROM pg_stat_activity
+FROM pg_stat_activity a JOIN pg_roles r ON r.oid = a.usesysid
 WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+  AND (NOT r.rolsuper OR (SELECT rolsuper FROM pg_roles WHERE rolname = current_user))
+  AND (pg_has_role(a.usesysid, 'USAGE') OR pg_has_role('pg_signal_backend', 'USAGE'))
   AND application_name NOT LIKE 'atrium%%' AND application_name NOT IN ('pg_dump', 'pg_restore')
   AND CASE WHEN state LIKE 'idle in transaction%%' THEN state_change < clock_timestamp() - make_interval(secs => %(idle)s)
            ELSE state = 'active' AND query_start < clock_timestamp() - make_interval(secs => %(reading)s)

@@ -51,8 +51,6 @@ POINTS: Final = (
     "backup.scratch",
     "restore.created",
     "restore.loaded",
-    "restore.migrated",
-    "restore.replayed",
     "restore.before_swap",
     "restore.swapped",
     "work.before_commit",

@@ -1,6 +1,6 @@
 """Findings of cdk-nag that stay, each with its reason. At most 25 in an environment: the checks count them and print the list.
 
-A finding is named by the construct it is about, below its stack, and by its exact id; `{}` stands for the environment.
+A finding is named by the construct it is about, below its stack, and by its exact id; `{}` stands for the environment, `<region>` for its region.
 """
 
 from typing import Final
@@ -8,11 +8,21 @@ from typing import Final
 import aws_cdk as cdk
 from constructs import IConstruct
 
+from deploy.environments import Environment
+
 _HERE: Final = "<AWS::Region>:<AWS::AccountId>"
 _ARN: Final = "arn:<AWS::Partition>"
 _UPLOADS: Final = "IAM5[Resource::Atrium-{}-data:ExportsOutputFnGetAttUploads4F6EB0FDArn5513CBEA/organisations/*]"
-_READER: Final = "A reader may be away for a while: reports then read the writer. What it holds is the writer's."
 _BY_HAND: Final = "Nothing can turn it by itself: it is issued elsewhere, and put in by hand as the runbook says."
+
+
+def _of_a_reader(number: int) -> tuple[tuple[str, str, str], ...]:
+    return (
+        (f"data/Reader{number}", "RDS2", "A reader is encrypted as its writer is; CloudFormation does not take the property beside its source."),
+        (f"data/Reader{number}", "RDS3", "A reader holds nothing of its own: it is made anew where its zone is lost. What it holds is the writer's."),
+        (f"data/Reader{number}", "RDS11", "It listens on the writer's port, which is not PostgreSQL's; the rule cannot see which engine a reader has."),
+    )
+
 
 # The stack and the construct, the finding, the reason.
 REASONS: Final[tuple[tuple[str, str, str], ...]] = (
@@ -27,9 +37,7 @@ REASONS: Final[tuple[tuple[str, str, str], ...]] = (
     ("data/Database/Secret", "SMG4", "Used by people at the first deployment. Machines enter by tokens of their role, which live for 15 minutes."),
     ("data/Database", "RDS3", "Only dev has its database in one zone; the other environments refuse to."),
     ("data/Database", "RDS10", "Only dev can be deleted with its database; a last snapshot stays."),
-    ("data/Reader1", "RDS2", "A reader is encrypted as its writer is; CloudFormation does not take the property beside its source."),
-    ("data/Reader1", "RDS3", _READER),
-    ("data/Reader1", "RDS11", "It listens on the writer's port, which is not PostgreSQL's; the rule cannot see which engine a reader has."),
+    *(each for number in range(1, 6) for each in _of_a_reader(number)),
     ("app/Secret", "SMG4", "A new SECRET_KEY ends every session: it is turned by hand, with a release."),
     ("observe/SlackSecret", "SMG4", _BY_HAND),
     (
@@ -49,14 +57,15 @@ REASONS: Final[tuple[tuple[str, str, str], ...]] = (
         "Releases come and go; none of them is secret.",
     ),
     ("app/MachinesMayWorks", _UPLOADS, "Organisations come and go; which of them a machine works for is the application's to decide, and tested there."),
+    ("app/Bastion/Machines", "AS3", "A bastion that comes or goes concerns nobody but who is on it."),
     ("bi/RoleMay", _UPLOADS, "A job reads every organisation's sealed days. It has no other rights."),
     (
         "access/DeploysMay",
         f"IAM5[Resource::{_ARN}:ec2:{_HERE}:instance/*]",
         "Machines come and go; tags of project and environment narrow it to ours, the document to migrating and draining.",
     ),
-    ("access/DeploysMay", f"IAM5[Resource::{_ARN}:s3:::atrium-{{}}-artifacts-<AWS::AccountId>-af-south-1/releases/*]", "Each release has a name of its own."),
-    ("access/DeploysMay", f"IAM5[Resource::{_ARN}:s3:::atrium-{{}}-static-<AWS::AccountId>-af-south-1/static/*]", "Each release has files of its own."),
+    ("access/DeploysMay", f"IAM5[Resource::{_ARN}:s3:::atrium-{{}}-artifacts-<AWS::AccountId>-<region>/releases/*]", "Each release has a name of its own."),
+    ("access/DeploysMay", f"IAM5[Resource::{_ARN}:s3:::atrium-{{}}-static-<AWS::AccountId>-<region>/static/*]", "Each release has files of its own."),
     ("access/LooksMay", "IAM5[Resource::*]", "Looking only, named call by call; lists know no resource, and a condition keeps it to our regions."),
     ("observe/May-repair", "IAM5[Resource::*]", "Describing only, named call by call: lists know no resource."),
     ("observe/May-repair", f"IAM5[Resource::{_ARN}:ec2:{_HERE}:instance/*]", "Machines come and go; tags of project and environment narrow it to ours."),
@@ -78,11 +87,12 @@ REMARKS: Final = (
 )
 
 
-def acknowledge(app: cdk.App, environment: str) -> None:
+def acknowledge(app: cdk.App, environment: Environment) -> None:
     for path, id, reason in REASONS:
-        _acknowledge(app, environment, path, f"AwsSolutions::AwsSolutions-{id.replace('{}', environment)}", reason)
+        exact = id.replace("{}", environment.name).replace("<region>", environment.region)
+        _acknowledge(app, environment.name, path, f"AwsSolutions::AwsSolutions-{exact}", reason)
     for path, id, reason in REMARKS:
-        _acknowledge(app, environment, path, f"Annotation::{id}", reason)
+        _acknowledge(app, environment.name, path, f"Annotation::{id}", reason)
 
 
 def _acknowledge(app: cdk.App, environment: str, path: str, id: str, reason: str) -> None:

@@ -22,7 +22,7 @@ def synthesise(environment: environments.Environment, folder: Path) -> cdk.App:
     made = cdk.App(context=json.loads((HERE / "cdk.json").read_text())["context"], outdir=str(folder), analytics_reporting=False)
     cdk.Validations.of(made).add_plugins(AwsSolutionsChecks(made))
     build(made, environment)
-    acknowledged.acknowledge(made, environment.name)
+    acknowledged.acknowledge(made, environment)
     made.synth()
     return made
 
@@ -49,7 +49,7 @@ def build(scope: cdk.App, environment: environments.Environment) -> None:
     stack(observe.Observe, "observe", ground=ground, held=held, running=running)
     if environment.bi:
         stack(bi.Bi, "bi", ground=ground, held=held)
-    stack(access.Access, "access")
+    stack(access.Access, "access", ground=ground)
 
 
 def main(folder: Path) -> int:

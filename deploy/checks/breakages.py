@@ -127,6 +127,7 @@ BREAKAGES: Final[tuple[Breakage, ...]] = (
     B("every_alarm_has_a_heading", "observe", "AWS::CloudWatch::Alarm", "AlarmName", "atrium-prod-unheard-of"),
     B("dead_letters_are_watched", "observe", "AWS::CloudWatch::Alarm", "Dimensions", [], begins="AlarmDeadLettersSending"),
     B("topics_can_be_used", "foundation", "AWS::KMS::Key", "KeyPolicy.Statement.1.Principal", {"Service": "nobody.amazonaws.com"}),
+    B("topics_can_be_used", "foundation", "AWS::KMS::Key", "KeyPolicy.Statement.1.Condition", {"StringEquals": {"aws:SourceAccount": "1"}}),
     B("topics_can_be_used", "foundation", "AWS::SNS::Topic", "KmsMasterKeyId", REMOVED),
     B("people_and_slack_are_told", "observe", "AWS::SNS::Subscription", "Protocol", "sms", begins="ToPeople"),
     B("people_and_slack_are_told", "observe", "AWS::Lambda::Permission", "Principal", "events.amazonaws.com"),

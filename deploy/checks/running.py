@@ -19,6 +19,8 @@ _NO_RESOURCE = re.compile(
 def groups_replace_before_they_end(world: World) -> Iterator[str]:
     only = {names.of(names.GROUP, world.environment.name, role=role.name) for role in names.ROLES if role.only_one}
     for group in world.all("AWS::AutoScaling::AutoScalingGroup"):
+        if group.id.startswith("Bastion"):  # nobody waits for it
+            continue
         preferences = group.whole.get("UpdatePolicy", {}).get("AutoScalingInstanceRefresh", {}).get("Preferences", {})
         alone = group.has.get("AutoScalingGroupName") in only
         if not alone and (preferences.get("MinHealthyPercentage", 0) < 100 or preferences.get("MaxHealthyPercentage", 0) <= 100):

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from deploy import names
 from deploy.checks.world import World, several
@@ -63,6 +63,8 @@ def topics_can_be_used(world: World) -> Iterator[str]:
     if None in keys:
         yield "A topic is not encrypted with our key."
     for teller in TELLERS:
+        if any(statement.get("Condition") for _, statement in world.statements("AWS::KMS::Key") if teller in _services(statement)):
+            yield f"{teller} may use the key only under a condition that it may not meet."
         if not {"kms:Decrypt", "kms:GenerateDataKey*"} <= _granted(world, "AWS::KMS::Key", teller, keys):
             yield f"{teller} may not use the key of the topics."
         if "sns:Publish" not in _granted(world, "AWS::SNS::TopicPolicy", teller, None):
@@ -73,11 +75,14 @@ def _granted(world: World, kind: str, teller: str, of: set[tuple[str, str] | Non
     return {
         action
         for resource, statement in world.statements(kind)
-        if (of is None or resource.at in of)
-        and statement["Effect"] == "Allow"
-        and teller in several(statement["Principal"].get("Service") if isinstance(statement["Principal"], dict) else "")
+        if (of is None or resource.at in of) and statement["Effect"] == "Allow" and teller in _services(statement)
         for action in several(statement["Action"])
     }
+
+
+def _services(statement: dict[str, Any]) -> list[Any]:
+    who = statement["Principal"]
+    return several(who.get("Service")) if isinstance(who, dict) else []
 
 
 def people_and_slack_are_told(world: World) -> Iterator[str]:

@@ -9,6 +9,7 @@ from constructs import Construct
 from deploy import names
 from deploy.parameters import parameter
 from deploy.stacks.base import Stack, allowed
+from deploy.stacks.foundation import Foundation
 
 ISSUER: Final = "token.actions.githubusercontent.com"
 # Named one by one: what is written with a star grows with every service that AWS adds.
@@ -32,8 +33,9 @@ LOOKING: Final = (
 
 
 class Access(Stack):
-    def __init__(self, scope: Construct, id: str, **given: Any) -> None:
+    def __init__(self, scope: Construct, id: str, *, ground: Foundation, **given: Any) -> None:
         super().__init__(scope, id, **given)
+        self.ground = ground
         self._looks(self._deploys())
         self._runs_the_database()
 
@@ -54,6 +56,8 @@ class Access(Stack):
         statements = [
             allowed("sts:AssumeRole", on=kit),
             allowed("s3:PutObject", on=[f"{artifacts}/{names.RELEASES}/*", f"{static}/static/*"]),
+            allowed("s3:ListBucket", on=[static]),
+            allowed("kms:Decrypt", "kms:GenerateDataKey", on=[self.ground.key.key_arn]),
             allowed("ssm:SendCommand", on=documents),
             allowed("ssm:SendCommand", on=[self.here("ec2", "instance/*")], when=machines),
         ]

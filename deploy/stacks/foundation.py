@@ -14,8 +14,10 @@ from constructs import Construct
 from deploy import names
 from deploy.stacks.base import Stack, service
 
-# An encrypted topic takes nothing from a service that may not use its key, and nobody is told: alarms would vanish.
-TELLERS: Final = ("cloudwatch.amazonaws.com", "events.amazonaws.com", "backup.amazonaws.com", "events.rds.amazonaws.com", "ses.amazonaws.com")
+# An encrypted topic takes nothing from a service that may not use its key, and nobody is told: alarms would vanish. Without a condition on the account,
+# which events of EventBridge do not meet. SNS itself puts what it could not deliver into an encrypted queue.
+TELLERS: Final = ("cloudwatch.amazonaws.com", "events.amazonaws.com", "backup.amazonaws.com", "ses.amazonaws.com", "sns.amazonaws.com")
+ALERTING: Final = ("cloudwatch.amazonaws.com", "backup.amazonaws.com")
 RETENTION: Final = {30: logs.RetentionDays.ONE_MONTH, 90: logs.RetentionDays.THREE_MONTHS}
 ENDPOINTS: Final = {
     "Ssm": ec2.InterfaceVpcEndpointAwsService.SSM,
@@ -43,7 +45,7 @@ class Foundation(Stack):
             self, "Key", description=f"All that Atrium keeps in {self.settings.name}", enable_key_rotation=True, removal_policy=cdk.RemovalPolicy.RETAIN
         )
         for teller in TELLERS:
-            key.grant(service(teller), "kms:Decrypt", "kms:GenerateDataKey*")
+            key.grant(iam.ServicePrincipal(teller), "kms:Decrypt", "kms:GenerateDataKey*")
         # Auto Scaling tells the topic by its own role, as any caller of this account: a role that need not exist yet.
         callers = {"StringEquals": {"kms:CallerAccount": cdk.Aws.ACCOUNT_ID, "kms:ViaService": f"sns.{cdk.Aws.REGION}.amazonaws.com"}}
         key.grant(iam.AnyPrincipal().with_conditions(callers), "kms:Decrypt", "kms:GenerateDataKey*")
@@ -102,8 +104,9 @@ class Foundation(Stack):
 
     def _alerts(self) -> sns.Topic:
         topic = sns.Topic(self, "Alerts", topic_name=self.named(names.TOPICS["alerts"]), master_key=self.key, enforce_ssl=True)
-        for teller in TELLERS[:-1]:
-            topic.add_to_resource_policy(iam.PolicyStatement(actions=["sns:Publish"], principals=[service(teller)], resources=[topic.topic_arn]))
+        tellers = [iam.ServicePrincipal("events.amazonaws.com"), *(service(name) for name in ALERTING)]
+        for teller in tellers:
+            topic.add_to_resource_policy(iam.PolicyStatement(actions=["sns:Publish"], principals=[teller], resources=[topic.topic_arn]))
         return topic
 
 

@@ -86,6 +86,12 @@ ATRIUM_HOOK=$ATRIUM_HOOK
 ATRIUM_UNITS="$units"
 END
 
+# What the processes say and count, and how full the disk is, to CloudWatch.
+mkdir -p "$root/var/log/atrium" "$root/etc/logrotate.d" "$root/opt/aws/amazon-cloudwatch-agent/etc"
+sed -e "s|@ENVIRONMENT@|$ATRIUM_ENVIRONMENT|" -e "s|@ROLE@|$role|" "$release/instance/agent.json" >"$root/opt/aws/amazon-cloudwatch-agent/etc/amazon-cloudwatch-agent.json"
+cp "$release/instance/logrotate.conf" "$root/etc/logrotate.d/atrium"
+systemctl enable --now amazon-cloudwatch-agent.service || say "The agent of CloudWatch does not start. The processes go on; nobody hears of them."
+
 if [ -n "${ATRIUM_FILES:-}" ] && [ -z "$root" ]; then
     mkdir -p /srv/atrium
     grep -q " /srv/atrium " /etc/fstab || echo "$ATRIUM_FILES:/ /srv/atrium efs _netdev,noresvport,tls,iam,accesspoint=$ATRIUM_FILES_ENTRY 0 0" >>/etc/fstab

@@ -52,8 +52,8 @@ def settings(unit):
 
 def start(unit):
     said = settings(unit)
-    if "drain" in unit and not (home / "drains").exists():
-        return
+    if "agent" in unit or "drain" in unit:
+        return  # the one is AWS's own; the other is started where a test asks for it
     file = root + said["EnvironmentFile"]
     environment = dict(os.environ) | dict(line.split("=", 1) for line in open(file).read().splitlines())
     command = said["ExecStart"].replace("/opt/atrium", root + "/opt/atrium").replace("/usr/bin/python3", sys.executable).replace("%%", "%")

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import json
 import shutil
 import subprocess
 import sys
@@ -64,8 +65,11 @@ class TestBoot:
         done = machine.boot("worker")
         assert done.returncode == 0, done.stderr
         assert [line for line in machine.said("systemctl") if line.startswith("enable")] == [
-            f"enable atrium-{unit}.service" for unit in ("worker", "sender", "drain")
+            f"enable {unit}.service" for unit in ("amazon-cloudwatch-agent", "atrium-worker", "atrium-sender", "atrium-drain")
         ]
+        agent = json.loads((machine.root / "opt/aws/amazon-cloudwatch-agent/etc/amazon-cloudwatch-agent.json").read_text())
+        [lines] = agent["logs"]["logs_collected"]["files"]["collect_list"]
+        assert lines["log_group_name"] == names.of(names.LOGS, "test", role="worker")
         environment = dict(line.split("=", 1) for line in (machine.root / "etc/atrium/environment").read_text().splitlines())
         assert set(names.MACHINE_SETTINGS) <= set(environment) and environment["ATRIUM_PARAMETERS"] == names.of(names.PARAMETERS_PATH, "test")
         assert environment["ATRIUM_SECRETS"] == names.of(names.SECRET, "test")
@@ -207,6 +211,7 @@ def test_units_are_what_systemd_takes(tmp_path: Path) -> None:
         text = path.read_text()
         assert "TimeoutStopSec=" in text or "drain" in path.name
         assert "NoNewPrivileges=true" in text and "ProtectSystem=strict" in text
+        assert f"StandardOutput=append:/var/log/atrium/{path.name.removeprefix('atrium-').removesuffix('.service')}.log" in text  # where the agent looks
         if analyze:
             here = tmp_path / path.name
             here.write_text(text.replace("/opt/atrium/current/venv/bin/python", sys.executable))

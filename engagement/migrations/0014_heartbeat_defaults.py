@@ -4,20 +4,19 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('engagement', '0013_operations'),
+        ("engagement", "0013_operations"),
     ]
 
     operations = [
         migrations.AlterField(
-            model_name='heartbeat',
-            name='host',
-            field=models.CharField(blank=True, db_default='', max_length=64),
+            model_name="heartbeat",
+            name="host",
+            field=models.CharField(blank=True, db_default="", max_length=64),
         ),
         migrations.AlterField(
-            model_name='heartbeat',
-            name='version',
-            field=models.CharField(blank=True, db_default='', max_length=32),
+            model_name="heartbeat",
+            name="version",
+            field=models.CharField(blank=True, db_default="", max_length=32),
         ),
     ]

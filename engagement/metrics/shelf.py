@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import re
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,6 +33,7 @@ class Place:
     """One process's own file. Kept open for as long as the process lives: closing the lock would give the place away."""
 
     def __init__(self, folder: Path, process: str) -> None:
+        self._writing = threading.Lock()
         folder.mkdir(parents=True, exist_ok=True)
         for number in range(PLACES):
             handle = os.open(folder / f"{process}.{number}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -50,10 +52,11 @@ class Place:
         return {(name, tuple(values)): state for name, family in found.items() for values, state in family["children"]}
 
     def write(self) -> None:
-        """Whole or not at all."""
+        """Whole or not at all; also of two threads, whoever reads in between."""
         fresh = self._file.with_suffix(".new")
-        fresh.write_text(json.dumps({name: state(family) for name, family in list(FAMILIES.items())}, separators=(",", ":")))
-        fresh.replace(self._file)
+        with self._writing:
+            fresh.write_text(json.dumps({name: state(family) for name, family in list(FAMILIES.items())}, separators=(",", ":")))
+            fresh.replace(self._file)
 
     def close(self) -> None:
         os.close(self._lock)

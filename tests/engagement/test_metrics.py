@@ -136,6 +136,29 @@ def test_processes_are_added_up_and_those_that_follow_the_dead_go_on_with_their_
     assert sorted(path.name for path in tmp_path.glob("*.json")) == ["stream-0.0.json", "stream-0.1.json"]
 
 
+def test_whoever_reads_while_threads_write_finds_it_whole(tmp_path: Path) -> None:
+    """The web process writes every few seconds, and whenever somebody asks."""
+    metrics.counter("atrium_x_total", "X").inc(7)
+    for number in range(50):
+        metrics.histogram(f"atrium_x{'x' * number}_seconds", "X")
+    place, failed = shelf.Place(tmp_path, "web"), []
+    place.write()
+
+    def write() -> None:
+        try:
+            for _ in range(100):
+                place.write()
+        except OSError as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=write) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        assert told(tmp_path)["atrium_x_total", (("process", "web"),)] == 7
+    assert not failed
+
+
 def test_what_lies_damaged_on_the_shelf_stops_nobody(tmp_path: Path) -> None:
     for number, content in enumerate(["", "{", "[]", '{"a": 1}', '{"a": {"kind": "counter"}}']):
         (tmp_path / f"web.{number}.json").write_text(content)

@@ -13,18 +13,21 @@ import psycopg
 from django.conf import settings
 from django.db import DatabaseError, close_old_connections, connection
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from analytics.stream.heard import KEPT_DAYS
 from engagement import heartbeats, metrics
-from operations import evaluation, news, readings, telling, upkeep, work
+from operations import evaluation, news, readings, slack, telling, upkeep, ways, work
 from operations import metrics as standing
 from operations.backups import ledger
+from operations.blocks import Notice
 
 log = logging.getLogger("atrium.watch")
 
 PROCESS: Final = "watch"
 EVERY_S: Final = 15.0
 REST_S: Final = 0.2
+AWAY_TOLD_S: Final = 60.0  # a restart is shorter
 FORGET_EVERY: Final = timedelta(hours=1)
 REFUSALS_KEPT: Final = timedelta(days=2)
 
@@ -32,7 +35,8 @@ REFUSALS_KEPT: Final = timedelta(days=2)
 class Watch:
     def __init__(self, stopping: Callable[[], bool]) -> None:
         self._stopping = stopping
-        self._away = False
+        self._away_since: float | None = None
+        self._away_told = False
         self._forgotten: datetime | None = None
 
     def parts(self) -> dict[str, Callable[[datetime], object]]:
@@ -76,14 +80,22 @@ class Watch:
                 heartbeats.beat(cursor.connection, PROCESS)
         except (DatabaseError, psycopg.Error) as error:
             connection.close()  # the next round makes a new one
-            if not self._away:
-                log.error("The watch cannot reach the database (%s). Nothing is watched until it is back.", type(error).__name__)
-            self._away = True
+            self._miss(type(error).__name__)
             return False
-        if self._away:
+        if self._away_since is not None:
             log.info("The database is back, and watched again.")
-        self._away = False
+            self._away_since = None
+        if self._away_told:
+            self._away_told = not _told(_back())
         return True
+
+    def _miss(self, problem: str) -> None:
+        """Alarms and what waits to be told are in the database: that it is away itself is told straight away, by each watch that finds it so."""
+        if self._away_since is None:
+            log.error("The watch cannot reach the database (%s). Nothing is watched until it is back.", problem)
+            self._away_since = time.monotonic()
+        elif not self._away_told and time.monotonic() - self._away_since >= AWAY_TOLD_S:
+            self._away_told = _told(_away(problem))
 
     def forget(self, now: datetime) -> None:
         """Once an hour: what is too old to keep, of what is noted for alarms."""
@@ -95,3 +107,31 @@ class Watch:
             cursor.execute("DELETE FROM engagement_refusal WHERE minute < %s", [now - REFUSALS_KEPT])
             cursor.execute("DELETE FROM analytics_beaconheard WHERE hour < %s", [int(now.timestamp()) // 3600 - KEPT_DAYS * 24])
         self._forgotten = now
+
+
+def _away(problem: str) -> Notice:
+    return Notice(
+        mark="🔴",
+        title=_("The database is away"),
+        body=_("The database has not been reached for a minute (%(problem)s). The door answers 503, and phones keep their events.") % {"problem": problem},
+        remedy=_("What to do: look whether PostgreSQL runs and what its log says last, and type manage.py doctor. All processes go on by themselves."),
+        footer=_now(),
+        level="error",
+    )
+
+
+def _back() -> Notice:
+    return Notice(mark="🟢", title=_("Over: the database is back"), body=_("It is reached again, and the alarms are read."), remedy="", footer=_now())
+
+
+def _now() -> str:
+    return f"{timezone.now():%Y-%m-%d %H:%M} UTC"
+
+
+def _told(notice: Notice) -> bool:
+    try:
+        ways.operators().tell(notice)
+    except slack.NotTold as problem:
+        log.warning("That the database is away, or back, could not be told yet: %s", problem)
+        return False
+    return True

@@ -62,8 +62,9 @@ def scheduler() -> Scheduler:
 
 
 @pytest.fixture
-def calm(db: None) -> None:
-    """Every process works, and the next days have their partitions."""
+def calm(db: None, settings: Settings) -> None:
+    """Every process works, the next days have their partitions, and however much this machine's disk has is enough."""
+    settings.DISK_RESERVE_MB = 1
     for process in ("web", "stream-0", "figures", "worker", "sender", "scheduler", "watch"):
         Heartbeat.objects.create(process=f"{process}@here", host="here", at=timezone.now())
     today = datetime.now(UTC).date()

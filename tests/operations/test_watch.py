@@ -25,7 +25,7 @@ from operations import evaluation, readings, watch
 from operations.alarms import DECLARED
 from operations.models import Alarm, AlarmEvent, Incident, Post, Reading, State
 from tests.conftest import database_url
-from tests.operations.fake_slack import FakeSlack
+from tests.operations.fake_slack import FakeSlack, says
 from tests.servers import ROOT, until
 
 
@@ -95,7 +95,7 @@ def test_each_part_fails_alone(monkeypatch: pytest.MonkeyPatch, caplog: pytest.L
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_database_that_is_away_is_waited_for_and_told_of_once(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_database_that_is_away_is_waited_for_and_told_of_once(slack: FakeSlack, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, logger="atrium.watch")
     done: list[int] = []
     parts(monkeypatch, one=lambda now: done.append(1))
@@ -105,13 +105,22 @@ def test_a_database_that_is_away_is_waited_for_and_told_of_once(monkeypatch: pyt
         other.execute("SELECT pg_terminate_backend(%s)", [cursor.connection.info.backend_pid])
     with monkeypatch.context() as away:
         away.setitem(connection.settings_dict, "PORT", 1)
+        looking.round(timezone.now())
+        looking.round(timezone.now())
+        assert slack.titles == []  # a restart is nothing to be told of
+        away.setattr(watch, "AWAY_TOLD_S", 0.0)
+        slack.next.append(says(500))
         for _round in range(3):
             looking.round(timezone.now())
+        assert slack.titles == ["🔴 The database is away"]
     assert done == [1]
     looking.round(timezone.now())
-    assert done == [1, 1]
+    looking.round(timezone.now())
+    assert done == [1, 1, 1]
+    assert slack.titles == ["🔴 The database is away", "🟢 Over: the database is back"]
+    assert "127.0.0.1" not in str(slack.messages)
     said = [record.getMessage() for record in caplog.records if record.name == "atrium.watch"]
-    assert len(said) == 2 and "cannot reach the database (OperationalError)" in said[0] and "is back" in said[1]
+    assert len(said) == 3 and "cannot reach the database (OperationalError)" in said[0] and "HTTP 500" in said[1] and "is back" in said[2]
 
 
 @pytest.mark.django_db(transaction=True)

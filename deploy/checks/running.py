@@ -8,6 +8,7 @@ from deploy import names
 from deploy.checks.world import World, several
 
 _SECRET = re.compile(r"(?i)secret_key|password|passwd|token|akia[0-9a-z]{12}|hooks\.slack\.com|OriginKey")
+_LET_THROUGH = {"SizeRestrictions_BODY": "batches of events", "NoUserAgent_HEADER": "devices", "CrossSiteScripting_BODY": "mails that people write"}
 _NEVER_CACHED, _WHOLE_REQUEST = "4135ea2d-6df8-44a3-9df3-4b5a84be39ad", "216adef6-5c7f-47e4-b989-5492eafa07d3"  # AWS's own policies
 # Calls that know no resource; everything else must name one.
 _NO_RESOURCE = re.compile(
@@ -138,8 +139,9 @@ def firewall_is_on(world: World) -> Iterator[str]:
         if len(managed) < 3 or not any("RateBasedStatement" in statement for statement in statements):
             yield f"{each} has too few rules, or none on the rate."
         counted = {rule["Name"] for rule in managed.get("AWSManagedRulesCommonRuleSet", {}).get("RuleActionOverrides", []) if "Count" in rule["ActionToUse"]}
-        if "SizeRestrictions_BODY" not in counted:
-            yield f"{each} would refuse batches of events for their length."
+        for rule, what in _LET_THROUGH.items():
+            if rule not in counted:
+                yield f"{each} would refuse {what}."
         if each.at not in logged:
             yield f"{each} writes nothing down."
 

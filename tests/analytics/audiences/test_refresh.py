@@ -1,20 +1,24 @@
 """Members are kept fresh: by a task that may be lost or doubled, whatever else fails, and without whom was erased."""
 
+import threading
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, connections
 from django.utils import timezone
+from psycopg import Error
 from pyroaring import BitMap
 
 from analytics import days, facts, tasks
 from analytics.audiences import evaluate, refresh, rules, saved
+from analytics.audiences.refresh import Saved
 from analytics.models import Audience, AudienceChange
 from engagement.database import connect
 from engagement.models import ConsentState, Erasure, Organisation, Shopper, ShopperList, Zone
 from tests.analytics.audiences.test_columns import consent
 from tests.analytics.rows import LONG_AGO, shopper, stay
+from tests.servers import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 AGREED = {"consent": {"channel": "email"}}
@@ -58,6 +62,37 @@ def test_two_rounds_at_once_do_no_harm(acme: Organisation) -> None:
         assert refresh._alone(other)
         assert refresh.step() == -1
     assert refresh.step() == 0
+
+
+def test_the_rounds_go_on_without_whoever_stands_still(acme: Organisation, monkeypatch: pytest.MonkeyPatch) -> None:
+    keep(acme, "a", AGREED)
+    monkeypatch.setattr(refresh, "STANDING_STILL", "-c idle_in_transaction_session_timeout=300ms")
+    begun, go_on, failed = threading.Event(), threading.Event(), []
+    due = refresh._due
+
+    def slowly() -> list[Saved]:
+        if threading.current_thread().name == "stuck":
+            begun.set()
+            assert go_on.wait(30)
+        return due()
+
+    def stuck() -> None:
+        try:
+            refresh.step()
+        except Error as error:
+            failed.append(error)
+        finally:
+            connections.close_all()
+
+    monkeypatch.setattr(refresh, "_due", slowly)
+    thread = threading.Thread(target=stuck, name="stuck")
+    thread.start()
+    assert begun.wait(30)
+    assert refresh.step() == -1
+    until(lambda: refresh.step() != -1)
+    go_on.set()
+    thread.join(30)
+    assert len(failed) == 1
 
 
 def quicker(acme: Organisation, monkeypatch: pytest.MonkeyPatch) -> int:

@@ -12,7 +12,7 @@ from django.conf import settings
 from django.utils import timezone
 from psycopg.conninfo import make_conninfo
 
-from engagement import display, health
+from engagement import database, display, health
 from notifications.channels import email
 from notifications.channels.wire import NotTold
 from operations import readings
@@ -132,6 +132,9 @@ def backups() -> Iterable[Finding]:
         return
     whole = [path.split("/")[0] for path in files if path.endswith(f"/{manifest.FILE}")]
     names = sorted(name for name in whole if manifest.NAME.fullmatch(name))
+    if not names and _is_new():
+        yield good("backups", f"There is no backup in {where.shown} yet; the first one is made by itself within a day.")
+        return
     if not names:
         yield bad("backups", f"There is no backup in {where.shown} yet.", "manage.py backup --verify")
         return
@@ -140,10 +143,22 @@ def backups() -> Iterable[Finding]:
     said = f"{len(names)} backups in {where.shown}; the newest is {display.duration(age.total_seconds())} old"
     if age > BACKUP_OLD:
         yield bad("backups", f"{said}.", "manage.py backup --verify; then see why none was made: ### backup-old in RUNBOOK.md.")
-    elif not seen or timezone.now() - max(seen) > VERIFIED_OLD:
+    elif timezone.now() - max(seen, default=making.instant_of(names[0])) > VERIFIED_OLD:
         yield bad("backups", f"{said}, but none of the last days was restored to see whether it is whole.", f"manage.py backup --verify {names[-1]}")
+    elif not seen:
+        yield good("backups", f"{said}; none was restored to see whether it is whole yet.")
     else:
         yield good("backups", f"{said}, and one of them was restored and found whole.")
+
+
+def _is_new() -> bool:
+    """Whether the installation is younger than a day, as far as its database says."""
+    try:
+        with closing(database.connect(application_name="atrium doctor", options="-c statement_timeout=5s")) as session:
+            row = session.execute("SELECT min(applied) > now() - interval '1 day' FROM django_migrations").fetchone()
+    except psycopg.Error:
+        return False
+    return bool(row and row[0])
 
 
 def replica() -> Iterable[Finding]:

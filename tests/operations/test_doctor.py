@@ -82,6 +82,32 @@ def test_three_things_that_are_broken_at_once_are_named_with_what_to_type(settle
 ANY_BACKUP = "manage.py backup --verify; then see why none was made: ### backup-old in RUNBOOK.md."
 
 
+def test_a_new_installation_has_no_backup_yet_and_an_old_one_without_is_wrong(settled: Path) -> None:
+    for path in (settled / "backups").glob("20*/*"):
+        path.unlink()
+    [found] = list(outside.backups())
+    assert found.fine
+    assert "made by itself within a day" in found.sentence
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE django_migrations SET applied = applied - interval '2 days'")
+        try:
+            assert [one.remedy for one in outside.backups()] == ["manage.py backup --verify"]
+        finally:
+            cursor.execute("UPDATE django_migrations SET applied = applied + interval '2 days'")
+
+
+def test_a_backup_that_nobody_restored_is_wrong_once_it_is_some_days_old(settled: Path) -> None:
+    [made] = (settled / "backups").glob("20*")
+    (made / manifest.SEEN).unlink()
+    [young] = list(outside.backups())
+    old = made.with_name(manifest.name_of(timezone.now() - timedelta(days=9)))
+    old.mkdir()
+    (old / manifest.FILE).write_text("{}")
+    [late] = list(outside.backups())
+    assert (young.fine, late.fine) == (True, False)
+    assert late.remedy == f"manage.py backup --verify {made.name}"
+
+
 def test_alarms_that_fire_and_actions_that_are_switched_off_are_told(settled: Path) -> None:
     world.alarm("figures-behind", "firing", timezone.now())
     Switch.objects.create(action="partitions-made", mode="off", by="alice")

@@ -18,9 +18,10 @@ from tests.operations.fake_slack import FakeSlack
 
 @pytest.fixture(autouse=True)
 def no_slack(settings: Settings) -> None:
-    """Whatever the environment of the tests says, they call nobody."""
+    """Whatever the environment of the tests says, they call nobody, and watch nothing beside the database."""
     settings.SLACK_WEBHOOK_URL = settings.SLACK_BOT_TOKEN = settings.SLACK_CHANNEL = settings.SLACK_API_URL = settings.ATRIUM_RUNBOOK_URL = ""
     settings.OPERATORS_EMAIL = []
+    settings.BACKUP_URL, settings.CERTIFICATES = "", []
     telling._mail_not_before.clear()
 
 

@@ -34,7 +34,7 @@ def measure(bench: Bench, add: Callable[..., None], *, pairs: int = PAIRS) -> No
             stack.enter_context(running_door(bench.environment, bench.folder / f"cost-{sides['METRICS']}.log", application=DOOR, **sides))
             for sides in (ON, OFF)
         ]
-        by_request = [at_once(bench, doors, seed) for seed in range(1000, 1000 + 10 * (pairs + 1), 10)][1:]
+        by_request = [at_once(bench, doors, pair) for pair in range(pairs + 1)][1:]
         told(add, "the door, one event a request", by_request)
         streams = [stack.enter_context(stream(bench, sides)) for sides in (ON, OFF)]
         by_event = [in_turn(bench, streams, doors[1], pair) for pair in range(pairs + 1)][1:]
@@ -56,12 +56,14 @@ def measure(bench: Bench, add: Callable[..., None], *, pairs: int = PAIRS) -> No
     )
 
 
-def at_once(bench: Bench, doors: list[Server], seed: int) -> tuple[Spent, Spent]:
-    """Both doors under load at the same time."""
+def at_once(bench: Bench, doors: list[Server], pair: int) -> tuple[Spent, Spent]:
+    """Both doors under load at the same time; whose load begins a moment earlier changes from pair to pair."""
     bench.execute("TRUNCATE engagement_inbox")
+    order = doors if pair % 2 else doors[::-1]
     with ThreadPoolExecutor(len(doors)) as pool:
-        first, second = pool.map(lambda door: door_round(bench, door, seed + doors.index(door)), doors)
-    return first, second
+        found = list(pool.map(lambda door: door_round(bench, door, 1000 + 10 * pair + order.index(door)), order))
+    looked, blind = found if pair % 2 else found[::-1]
+    return looked, blind
 
 
 def door_round(bench: Bench, server: Server, seed: int) -> Spent:

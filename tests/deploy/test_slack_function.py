@@ -2,9 +2,10 @@
 
 import importlib.util
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any, Final
 
 import pytest
@@ -13,7 +14,17 @@ from tests.operations import fake_slack
 from tests.operations.aws_shapes import FLAT_ACTIVITY, SEEN, alarm, by_topic
 from tests.operations.fake_slack import FakeSlack
 
-HANDLER: Final = Path(__file__).resolve().parents[2] / "deploy" / "functions" / "slack" / "handler.py"
+FUNCTIONS: Final = Path(__file__).resolve().parents[2] / "deploy" / "functions"
+
+
+def loaded(name: str) -> Any:
+    """As AWS loads it: a file of its own."""
+    spec = importlib.util.spec_from_file_location(f"{name}_function", FUNCTIONS / name / "handler.py")
+    assert spec and spec.loader
+    made: Any = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = made
+    spec.loader.exec_module(made)
+    return made
 
 
 @pytest.fixture
@@ -24,12 +35,9 @@ def slack() -> Iterator[FakeSlack]:
 
 @pytest.fixture
 def function(slack: FakeSlack, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """As AWS loads it: a file of its own. Its waits are noted instead of waited for."""
+    """Its waits are noted instead of waited for."""
     monkeypatch.delenv("RUNBOOK", raising=False)
-    spec = importlib.util.spec_from_file_location("slack_function", HANDLER)
-    assert spec and spec.loader
-    made: Any = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(made)
+    made = loaded("slack")
     made._address = lambda: slack.address
     made.waits = []
     monkeypatch.setattr(made.time, "sleep", made.waits.append)
@@ -47,6 +55,18 @@ def test_a_machine_that_goes_as_it_should_is_not_told_and_one_that_cannot_come_i
     assert slack.messages == []
     function.handle(by_topic({**FLAT_ACTIVITY, "Event": "autoscaling:EC2_INSTANCE_LAUNCH_ERROR"}), None)
     assert slack.titles == ["🔴 atrium-prod-web: ec2 instance launch error"]
+
+
+def test_a_repair_is_told_in_its_own_words(function: Any, slack: FakeSlack, monkeypatch: pytest.MonkeyPatch) -> None:
+    repair = loaded("repair")
+    monkeypatch.setenv("TOPIC", "arn:aws:sns:af-south-1:210987654321:alerts")
+    monkeypatch.setattr(
+        repair, "client", lambda _name: SimpleNamespace(publish=lambda **said: function.handle(by_topic(said["Message"], said["Subject"]), None))
+    )
+    repair._tell(repair.Cause("disk", "i-0a1b", "atrium-prod-disk-full"), "Old logs are removed.", "done")
+    repair._tell(repair.Cause("disk", "i-0a1b", "atrium-prod-disk-full"), "Another machine is being repaired.", "held back")
+    assert slack.titles == ["🔵 Repair of disk: done", "🟠 Repair of disk: held back"]
+    assert slack.messages[0]["blocks"][1]["text"]["text"] == "atrium-prod-disk-full about i-0a1b.\nOld logs are removed."
 
 
 def test_a_busy_slack_is_asked_again_when_it_wants_to_be(function: Any, slack: FakeSlack) -> None:

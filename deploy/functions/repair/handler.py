@@ -12,6 +12,7 @@ Every repair is a row in a table that people can browse: what was seen, what was
 below the group's least. Whatever is done or held back is said to the topic that tells Slack.
 """
 
+import json
 import os
 import time
 from collections.abc import Callable
@@ -288,8 +289,12 @@ REPAIRS: Final = {
 
 
 def _tell(cause: Cause, done: str, result: str) -> None:
-    subject = f"Repair of {cause.repair}: {result}"
-    client("sns").publish(TopicArn=os.environ["TOPIC"], Subject=subject[:100], Message=f"{subject}\n{cause.seen} about {cause.target}.\n{done}")
+    """In the shape that the function which tells Slack knows as ours."""
+    title = f"Repair of {cause.repair}: {result}"
+    level = {"failed": "error", "held back": "warning"}.get(result, "info")
+    detail = {"title": title, "body": f"{cause.seen} about {cause.target}.\n{done}", "level": level}
+    message = {"source": "atrium.repair", "detail-type": "Repair", "region": os.environ.get("AWS_REGION", ""), "detail": detail}
+    client("sns").publish(TopicArn=os.environ["TOPIC"], Subject=title[:100], Message=json.dumps(message))
 
 
 @cache

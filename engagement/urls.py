@@ -10,10 +10,9 @@ from engagement.api import NothingHere
 from notifications import feedback_door
 from notifications.admin import campaigns, mailbox, policy, recipients
 from operations import metrics
-from operations.admin import acting
+from operations.admin import acting, redriving, verbs
 from operations.admin import news as news_page
 from operations.admin import page as operations
-from operations.admin import redriving, verbs
 
 handler500 = "engagement.error_pages.failed"
 seen = admin.site.admin_view  # logged in, as a member

@@ -89,7 +89,8 @@ class Bench:
                 for i in range(count)
             ]
         try:
-            until(lambda: len(self.execute("SELECT 1 FROM engagement_heartbeat WHERE process LIKE 'stream%' AND at > now() - interval '6 seconds'")) >= count, within_s=30)
+            working = "SELECT 1 FROM engagement_heartbeat WHERE process LIKE 'stream%' AND at > now() - interval '6 seconds'"
+            until(lambda: len(self.execute(working)) >= count, within_s=30)
             yield started
         finally:
             for process in started:

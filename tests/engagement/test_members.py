@@ -27,7 +27,11 @@ def foreign(rival: Organisation) -> Brand:
 def form(organisation: Organisation, user: User, brand: Brand | None, member: Membership | None = None) -> dict[str, object]:
     row = {"id": member.pk if member else "", "organisation": organisation.pk, "user": user.pk, "role": "analyst", "brand": brand.pk if brand else ""}
     counts = {"TOTAL_FORMS": 1, "INITIAL_FORMS": 1 if member else 0, "MIN_NUM_FORMS": 0, "MAX_NUM_FORMS": 1000}
-    return {"name": organisation.name} | {f"memberships-{name}": value for name, value in counts.items()} | {f"memberships-0-{k}": v for k, v in row.items()}
+    return (
+        {"name": organisation.name, "raw_days": organisation.raw_days}
+        | {f"memberships-{name}": value for name, value in counts.items()}
+        | {f"memberships-0-{k}": v for k, v in row.items()}
+    )
 
 
 def test_whoever_runs_the_installation_makes_somebody_a_brands_member(root: Client, acme: Organisation, foreign: Brand) -> None:

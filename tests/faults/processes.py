@@ -135,7 +135,7 @@ class Product:
 
     def wait_for_stream(self) -> None:
         """Until one has begun to work."""
-        until(lambda: self.town.value("SELECT count(*) FROM engagement_heartbeat WHERE process LIKE 'stream%'"), within_s=START_WITHIN_S)
+        until(lambda: self.town.value("SELECT count(*) FROM engagement_heartbeat WHERE process LIKE 'stream%%'"), within_s=START_WITHIN_S)
 
     def manage(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(

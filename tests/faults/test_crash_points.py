@@ -56,6 +56,8 @@ ELSEWHERE: Final = {
     "backup.": "faults/test_backup.py",
     "restore.": "faults/test_backup.py",
     "work.": "faults/test_redrive.py",
+    "alarms.": "operations/test_watch.py",
+    "tell.": "operations/test_telling.py",
 }
 
 

@@ -21,7 +21,8 @@ def door_environment(django_db_setup: None, tmp_path_factory: pytest.TempPathFac
     }
 
 
-@pytest.fixture(scope="session")
+# Of this package alone: a door beats, and would in other tests' database, too.
+@pytest.fixture(scope="package")
 def shared_door(door_environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with running_door(door_environment, tmp_path_factory.mktemp("door") / "log") as server:
         yield server

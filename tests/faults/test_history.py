@@ -186,7 +186,7 @@ def test_case_31_a_missing_partition_costs_nothing_and_can_be_made_under_the_str
             client.join()
         post_all(town, door.port, requests[:40])  # repeats of what was moved from one partition to another
         product.drain()
-    assert sorted(made) == sorted(partitions.name_of(day) for day in days)
+    assert {partitions.name_of(day) for day in days} <= set(made)  # and one more where a day began meanwhile
     assert town.value("SELECT count(*) FROM engagement_event_default") == 0
     assert differences(town, acknowledged=ledger.acknowledged) == []
 
